@@ -1,0 +1,46 @@
+"""Everything that ferkit raises on purpose. The form is always "Got name=value, expected X." """
+
+from __future__ import annotations
+
+
+class FerkitError(Exception):
+    """Base of every error that ferkit raises on purpose; the command line prints it without a traceback."""
+
+
+class InputError(FerkitError, ValueError):
+    """An argument, array or picture is not what was expected."""
+
+
+class PictureError(InputError):
+    """One picture cannot be read. Batches skip it, count it and go on."""
+
+
+class DataError(FerkitError):
+    """A data set as a whole cannot be used."""
+
+
+class RecipeError(FerkitError):
+    """A recipe (YAML) holds something that is unknown or wrong."""
+
+
+class ModelFileError(FerkitError):
+    """A ``.ferkit`` file cannot be written or opened."""
+
+
+class MissingExtraError(FerkitError, ImportError):
+    """An optional part is not installed; the message names the ``pip install`` line."""
+
+
+def missing(package: str, extra: str) -> MissingExtraError:
+    """Error for an optional package that is not installed.
+
+    Parameters
+    ----------
+    package : str
+        What could not be imported.
+    extra : str
+        ferkit's extra that brings it.
+    """
+    return MissingExtraError(
+        f"Got no installed package {package!r}, expected it for this step. Run: pip install 'ferkit[{extra}]'"
+    )

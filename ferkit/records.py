@@ -1,0 +1,264 @@
+"""Typed records that every other part passes on: Frame, Faces, Features, Reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import InputError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture, or one frame of a video.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3) or (height, width), dtype uint8
+        RGB or grey pixels, 0 to 255.
+    source : str
+        Path, address or name that it came from.
+    index : int, default=0
+        Position in its video, from 0.
+    time : float or None, default=None
+        Seconds from the start of its video; None for a still picture.
+    """
+
+    image: NDArray[np.uint8]
+    source: str = ""
+    index: int = 0
+    time: float | None = None
+
+
+def _rows(key: Any) -> Any:
+    """Row part of an index; scikit-learn also asks for ``X[rows, ...]``."""
+    rows = key[0] if isinstance(key, tuple) else key
+    if isinstance(rows, (int, np.integer)):
+        return slice(rows, rows + 1 or None)
+    return rows
+
+
+class Faces:
+    """Faces as parallel arrays, one row a face.
+
+    Parameters
+    ----------
+    crops : array-like of shape (n, height, width), dtype uint8
+        Grey faces in the canonical framing, 0 to 255.
+    points : array-like of shape (n, n_points, 2) or None, default=None
+        Landmarks (x, y) in pixels of the crop; NaN where there are none. ``n_points`` may be 0.
+    boxes_xyxy : array-like of shape (n, 4) or None, default=None
+        Boxes in pixels of the picture they came from; by default the whole crop.
+    found : array-like of shape (n,), dtype bool, or None, default=None
+        False where no face was found and the middle of the picture stands in.
+    index : array-like of shape (n,), dtype int, or None, default=None
+        Position of the picture that each face came from.
+
+    Examples
+    --------
+    >>> faces = Faces(np.zeros((3, 48, 48), np.uint8))
+    >>> len(faces), faces[[True, False, True]].shape
+    (3, (2, 48, 48))
+    """
+
+    def __init__(
+        self, crops: Any, points: Any = None, boxes_xyxy: Any = None, found: Any = None, index: Any = None
+    ) -> None:
+        self.crops: NDArray[np.uint8] = _crops(crops)
+        n, height, width = self.crops.shape
+        self.points: NDArray[np.float32] = np.asarray(
+            np.empty((n, 0, 2)) if points is None else points, dtype=np.float32
+        )
+        self.boxes_xyxy: NDArray[np.float32] = np.asarray(
+            np.tile([0, 0, width, height], (n, 1)) if boxes_xyxy is None else boxes_xyxy, dtype=np.float32
+        ).reshape(-1, 4)
+        self.found: NDArray[np.bool_] = np.asarray(np.ones(n) if found is None else found, dtype=bool)
+        self.index: NDArray[np.intp] = np.asarray(np.arange(n) if index is None else index, dtype=np.intp)
+        for name in ("points", "boxes_xyxy", "found", "index"):
+            if len(getattr(self, name)) != n:
+                raise InputError(f"Got {name} with {len(getattr(self, name))} rows, expected {n}, one for each crop.")
+        if self.points.ndim != 3 or self.points.shape[2] != 2:
+            raise InputError(f"Got points with shape {self.points.shape}, expected (n, n_points, 2).")
+
+    @classmethod
+    def empty(cls, size: int = 48) -> Faces:
+        """No faces."""
+        return cls(np.empty((0, size, size), np.uint8))
+
+    @classmethod
+    def merge(cls, parts: Sequence[Faces]) -> Faces:
+        """Rows of all parts, in order. Crops and landmark counts must agree; ``index`` is kept as it is."""
+        if not parts:
+            return cls.empty()
+        names = ("crops", "points", "boxes_xyxy", "found", "index")
+        for name in ("crops", "points"):
+            shapes = {getattr(part, name).shape[1:] for part in parts}
+            if len(shapes) > 1:
+                raise InputError(f"Got {name} of different shapes {sorted(shapes)}, expected one shape in all parts.")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of ``crops``."""
+        return self.crops.shape
+
+    @property
+    def size(self) -> int:
+        """Height of a crop in pixels."""
+        return int(self.crops.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, key: Any) -> Faces:
+        rows = _rows(key)
+        return Faces(self.crops[rows], self.points[rows], self.boxes_xyxy[rows], self.found[rows], self.index[rows])
+
+    def __iter__(self) -> Iterator[Faces]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Faces(n={len(self)}, size={self.shape[1]}x{self.shape[2]}, found={int(self.found.sum())})"
+
+
+def _crops(crops: Any) -> NDArray[np.uint8]:
+    array = np.asarray(crops)
+    if array.ndim != 3:
+        raise InputError(f"Got crops with shape {array.shape}, expected (n, height, width), grey.")
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"Got crops with dtype={array.dtype}, expected uint8 (or numbers from 0 to 255).")
+    if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 255):
+        raise InputError("Got crops with NaN or values outside 0 to 255, expected grey levels from 0 to 255.")
+    return np.rint(array).astype(np.uint8)
+
+
+def as_faces(X: Any) -> Faces:
+    """Faces from a ``Faces`` record or a plain grey stack of shape (n, height, width)."""
+    return X if isinstance(X, Faces) else Faces(X)
+
+
+class Features:
+    """Numbers by family: one block of columns for each family, rows in parallel.
+
+    Blocks stay apart, because visual words are sparse and the other families are dense; ``matrix`` joins them.
+
+    Parameters
+    ----------
+    blocks : mapping of str to ndarray or scipy.sparse.csr_array of shape (n, d)
+        Columns of each family, in order.
+    names : mapping of str to sequence of str, or None, default=None
+        Column names by family, each ``family/...``.
+
+    Examples
+    --------
+    >>> X = Features({"hog": np.zeros((4, 3)), "lbp": np.ones((4, 2))})
+    >>> X.shape, X["lbp"].shape, X[:2].shape, X.families["lbp"]
+    ((4, 5), (4, 2), (2, 5), slice(3, 5, None))
+    """
+
+    def __init__(self, blocks: Mapping[str, Any], names: Mapping[str, Sequence[str]] | None = None) -> None:
+        if not blocks:
+            raise InputError("Got no families, expected at least one.")
+        rows = {name: block.shape[0] for name, block in blocks.items()}
+        if len(set(rows.values())) > 1:
+            raise InputError(f"Got families with different numbers of rows {rows}, expected the same number.")
+        self.blocks = dict(blocks)
+        self.names = None if names is None else {family: list(columns) for family, columns in names.items()}
+
+    @property
+    def families(self) -> dict[str, slice]:
+        """Slice of columns that each family takes in ``matrix``."""
+        ends = np.cumsum([0, *(block.shape[1] for block in self.blocks.values())]).tolist()
+        return {name: slice(a, b) for name, a, b in zip(self.blocks, ends, ends[1:], strict=False)}
+
+    @property
+    def matrix(self) -> Any:
+        """All families side by side: ndarray, or csr_array where any family is sparse."""
+        from scipy import sparse
+
+        blocks = list(self.blocks.values())
+        if any(sparse.issparse(block) for block in blocks):
+            return sparse.hstack([sparse.csr_array(block) for block in blocks], format="csr")
+        return np.hstack(blocks)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of ``matrix``."""
+        return len(self), sum(block.shape[1] for block in self.blocks.values())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        matrix = self.matrix
+        return np.asarray(matrix if isinstance(matrix, np.ndarray) else matrix.toarray(), dtype=dtype)
+
+    def __len__(self) -> int:
+        return int(next(iter(self.blocks.values())).shape[0])
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            if key not in self.blocks:
+                raise InputError(f"Got family={key!r}, expected one of {list(self.blocks)}.")
+            return self.blocks[key]
+        rows = _rows(key)
+        return Features({name: block[rows] for name, block in self.blocks.items()}, self.names)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={block.shape[1]}" for name, block in self.blocks.items())
+        return f"Features(n={len(self)}, {parts})"
+
+
+def as_features(X: Any, family: str = "features") -> Features:
+    """Features from a ``Features`` record or a plain matrix (which becomes one family)."""
+    if isinstance(X, Features):
+        return X
+    return Features({family: X if hasattr(X, "tocsr") else np.asarray(X)})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from one face: one row of output.
+
+    Parameters
+    ----------
+    source : str
+        Path, address or name of the picture or video.
+    frame : int
+        Position in the video, 0 for a picture.
+    time : float or None
+        Seconds from the start of the video, None for a picture.
+    face : int
+        Position of the face in its picture, from 0, largest first.
+    box_xyxy : tuple of 4 floats
+        Box in pixels of the picture.
+    label : str
+        Most probable expression.
+    confidence : float
+        Its probability, 0 to 1.
+    probabilities : dict of str to float
+        Probability of each label; they sum to 1.
+    found : bool, default=True
+        False where no face was found and the middle of the picture stands in.
+    """
+
+    source: str
+    frame: int
+    time: float | None
+    face: int
+    box_xyxy: tuple[float, float, float, float]
+    label: str
+    confidence: float
+    probabilities: dict[str, float] = field(default_factory=dict)
+    found: bool = True
+
+    def row(self) -> dict[str, Any]:
+        """Flat row: ``source, frame, time, face, x1, y1, x2, y2, label, confidence`` and one column a label."""
+        x1, y1, x2, y2 = (round(float(v), 1) for v in self.box_xyxy)
+        time = None if self.time is None else round(self.time, 4)
+        start = {"source": self.source, "frame": self.frame, "time": time, "face": self.face}
+        end = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "label": self.label, "confidence": round(self.confidence, 6)}
+        return start | end | {name: round(float(p), 6) for name, p in self.probabilities.items()}
