@@ -262,3 +262,27 @@ class Reading:
         start = {"source": self.source, "frame": self.frame, "time": time, "face": self.face}
         end = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "label": self.label, "confidence": round(self.confidence, 6)}
         return start | end | {name: round(float(p), 6) for name, p in self.probabilities.items()}
+
+
+def face_hashes(X: Any) -> NDArray[np.uint64]:
+    """Content hash of each face, the key of the feature cache and of a model's list of faces it has seen.
+
+    Parameters
+    ----------
+    X : Faces or array-like of shape (n, height, width)
+        Grey faces.
+
+    Returns
+    -------
+    ndarray of shape (n,), dtype uint64
+        First 8 bytes of BLAKE2b over pixels, shape and landmarks.
+    """
+    from hashlib import blake2b
+
+    faces = as_faces(X)
+    shape = str(faces.shape[1:]).encode()
+    hashes = [
+        blake2b(crop.tobytes() + shape + (points.tobytes() if points.size else b""), digest_size=8).digest()
+        for crop, points in zip(faces.crops, faces.points, strict=True)
+    ]
+    return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
