@@ -34,7 +34,7 @@ def test_the_longest_bar_belongs_to_the_most_probable_label():
 def test_bars_move_to_the_left_or_vanish_where_there_is_no_room():
     image = np.full((480, 640, 3), 200, np.uint8)
     left = draw_readings(image, [reading((400, 100, 630, 300))])
-    assert (left[150, 270:390] != 200).any()
+    assert (left[110, 270:390] != 200).any()
     none = draw_readings(image, [reading((5, 100, 635, 300))])
     assert (none[150, 20:620] == 200).all()
 
