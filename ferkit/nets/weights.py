@@ -1,0 +1,177 @@
+"""Weights of a network as one plain ``.npz`` file: no pickle, no TensorFlow."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import InputError
+from ferkit.nets.build import STRIDES, WIDTHS, build
+
+CONFIG = "config"
+SEEN = "seen"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network without a framework: what to build and the numbers to put in.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Label of each column of ``logits``.
+    arrays : dict of str to ndarray
+        By Keras path, ``layer/variable``, float32.
+    widths, strides : tuple of int
+        See `build`.
+    input_size : int, default=48
+        Height and width of a face in pixels.
+    seen : ndarray of uint64, default=empty
+        Content hashes (`ferkit.records.face_hashes`) of the faces that the network was trained on.
+    """
+
+    labels: tuple[str, ...]
+    arrays: dict[str, NDArray[np.float32]]
+    widths: tuple[int, ...] = WIDTHS
+    strides: tuple[int, ...] = STRIDES
+    input_size: int = 48
+    seen: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Everything but the arrays, as plain JSON values."""
+        return {name: getattr(self, name) for name in ("labels", "widths", "strides", "input_size")}
+
+    def model(self, **options: Any) -> Any:
+        """Keras model that holds these weights; ``options`` go to `build`."""
+        model = build(len(self.labels), widths=self.widths, strides=self.strides, input_size=self.input_size, **options)
+        put_arrays(model, self.arrays)
+        return model
+
+
+def take_arrays(model: Any) -> dict[str, NDArray[np.float32]]:
+    """Weights of a Keras model by path, extra heads included."""
+    return {v.path: v.numpy().astype(np.float32) for v in model.variables if "seed_generator" not in v.path}
+
+
+def put_arrays(model: Any, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    """Set the weights of a Keras model by path. Arrays of heads that the model lacks are left out.
+
+    Raises
+    ------
+    InputError
+        If an array is missing or has another shape.
+    """
+    for variable in model.variables:
+        if "seed_generator" in variable.path:
+            continue
+        array = arrays.get(variable.path)
+        if array is None or array.shape != tuple(variable.shape):
+            got = "nothing" if array is None else f"shape {array.shape}"
+            raise InputError(f"Got {got} for the weight {variable.path!r}, expected shape {tuple(variable.shape)}.")
+        variable.assign(array)
+
+
+def dump_weights(weights: Weights) -> bytes:
+    """The ``.npz`` file as bytes; the same weights give the same bytes."""
+    config = np.array(json.dumps(weights.config, sort_keys=True))
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{CONFIG: config, SEEN: weights.seen}, **weights.arrays)
+    return buffer.getvalue()
+
+
+def save_weights(weights: Weights, path: str | os.PathLike[str]) -> None:
+    """Write the ``.npz`` file; where that fails, what stood at the path before stays."""
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    try:
+        part.write_bytes(dump_weights(weights))
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_weights(source: str | os.PathLike[str] | bytes) -> Weights:
+    """Read a file that `save_weights` wrote, or its bytes.
+
+    Raises
+    ------
+    InputError
+        If it is not such a file.
+    """
+    name = "weights" if isinstance(source, bytes) else os.fspath(source)
+    try:
+        with np.load(io.BytesIO(source) if isinstance(source, bytes) else name, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        config = json.loads(str(arrays.pop(CONFIG)))
+        seen = arrays.pop(SEEN)
+        config = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+        return Weights(arrays=arrays, seen=seen, **config)
+    except FileNotFoundError as error:
+        raise InputError(f"Got weights={name!r}, expected a file that exists.") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"Got weights={name!r}, expected an .npz file of ferkit's network ({error}).") from error
+
+
+LAYERS = {
+    "c": "stem_conv", "n": "stem_norm", "c1": "conv1", "n1": "norm1", "c2": "conv2", "n2": "norm2",
+    "se.a": "squeeze", "se.b": "excite", "cs": "shortcut_conv", "ns": "shortcut_norm",
+}  # fmt: skip
+"""Keras layer (within its block) for each PyTorch module of ``tools/train_torch.py``."""
+
+NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+
+
+def from_torch(
+    state: Mapping[str, Any], heads: tuple[str, ...] = ("logits", "votes")
+) -> dict[str, NDArray[np.float32]]:
+    """Arrays by Keras path from the state dict of ``tools/train_torch.py``.
+
+    Parameters
+    ----------
+    state : mapping of str to tensor or ndarray
+        State dict.
+    heads : tuple of str
+        Keras name of each head, in order.
+
+    Returns
+    -------
+    dict of str to ndarray, dtype float32
+        Convolutions turned from (out, in, h, w) to (h, w, in, out), dense layers from (out, in) to (in, out).
+    """
+    arrays = {}
+    for key, value in state.items():
+        module, _, name = key.rpartition(".")
+        if name == "num_batches_tracked":
+            continue
+        array = np.asarray(value, np.float32)
+        if array.ndim == 4:
+            array, name = array.transpose(2, 3, 1, 0), "kernel"
+        elif array.ndim == 2:
+            array, name = array.T, "kernel"
+        elif f"{module}.running_mean" in state:
+            name = NORM[name]
+        arrays[f"{_layer(module, heads)}/{name}"] = np.ascontiguousarray(array)
+    return arrays
+
+
+def _layer(module: str, heads: tuple[str, ...]) -> str:
+    kind, _, rest = module.partition(".")
+    try:
+        if kind == "heads":
+            return heads[int(rest)]
+        if kind == "blocks":
+            number, _, inner = rest.partition(".")
+            return f"block{int(number) + 1}_{LAYERS[inner]}"
+        return LAYERS[module]
+    except (KeyError, ValueError, IndexError) as error:
+        raise InputError(f"Got the PyTorch module {module!r}, expected one of ferkit's network.") from error
