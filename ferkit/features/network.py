@@ -1,0 +1,186 @@
+"""Activations of a convolutional network (ONNX) as a feature family."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import InputError, ModelFileError
+from ferkit.features.base import FaceFeatures
+from ferkit.features.onnx import SHIPPED, OnnxNetwork, open_network
+from ferkit.records import Faces
+
+_SCALES = ("raw", "unit", "signed", "standard", "imagenet")
+_LAYOUTS = ("auto", "nhwc", "nchw")
+_POOLS = ("mean", "flatten")
+_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+class NetworkFeatures(FaceFeatures):
+    """Output of a network: ferkit's own, or any ONNX file of one picture in, arrays out.
+
+    Colour, size and order of the axes follow the graph's input. Grey faces fill all three channels of an RGB network.
+
+    Parameters
+    ----------
+    init : str, default="shipped"
+        "shipped" for the network inside the package, or path of an ONNX file.
+    output : str or int, default="embedding"
+        Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map".
+    mirror : bool, default=True
+        Average the outputs of the face and of its mirror image.
+    scale : {"raw", "unit", "signed", "standard", "imagenet"}, default="raw"
+        Grey levels that the network takes: 0 to 255, 0 to 1, -1 to 1, each face less its mean and divided by its
+        deviation, or ImageNet's mean and deviation by channel. ferkit's networks take "raw".
+    layout : {"auto", "nhwc", "nchw"}, default="auto"
+        Where the channels stand; "auto" looks for a length of 1 or 3 in the graph.
+    size : int or None, default=None
+        Height and width for a graph that leaves them open; None keeps those of the crop.
+    pool : {"mean", "flatten"}, default="mean"
+        What to do with an output of more than two axes: average over positions, or keep every number.
+    batch_size : int, default=256
+        Faces run at once.
+    n_threads : int, default=1
+        Threads that one run may use.
+
+    Attributes
+    ----------
+    network_hash_ : str
+        SHA-256 of the ONNX file, by which it is found again.
+    labels_ : list of str
+        Labels that the file names for its logits; empty where it names none.
+    output_name_ : str
+        Name of the output.
+    n_outputs_ : int
+        Number of columns.
+
+    Raises
+    ------
+    ModelFileError
+        At fit, when there is no such network; at transform, when its file cannot be found again.
+    InputError
+        At fit, when a parameter or the graph's input is not as expected.
+    """
+
+    family: ClassVar[str] = "cnn"
+    state: ClassVar[tuple[str, ...]] = ("network_hash_",)
+
+    def __init__(
+        self,
+        init: str = "shipped",
+        *,
+        output: str | int = "embedding",
+        mirror: bool = True,
+        scale: str = "raw",
+        layout: str = "auto",
+        size: int | None = None,
+        pool: str = "mean",
+        batch_size: int = 256,
+        n_threads: int = 1,
+    ) -> None:
+        self.init = init
+        self.output = output
+        self.mirror = mirror
+        self.scale = scale
+        self.layout = layout
+        self.size = size
+        self.pool = pool
+        self.batch_size = batch_size
+        self.n_threads = n_threads
+
+    def _learn(self, faces: Faces, y: Any) -> None:
+        self._check_params()
+        if self._path is None and not SHIPPED.is_file():
+            raise ModelFileError(
+                f"Got init='shipped', expected the network of the package at {SHIPPED}, which this copy lacks. "
+                "Give the path of an ONNX file instead."
+            )
+        self.network_hash_ = OnnxNetwork(self._path or SHIPPED).sha256
+        network = self._network()
+        self.labels_ = list(network.labels)
+        self.output_name_ = network.output_name(self.output)
+        self.n_outputs_ = int(self._run(network, faces.crops[:1]).shape[1])
+
+    def _extract(self, faces: Faces) -> NDArray[np.float32]:
+        network = self._network()
+        out = np.empty((len(faces), self.n_outputs_), np.float32)
+        for i in range(0, len(faces), self.batch_size):
+            rows = slice(i, i + self.batch_size)
+            out[rows] = self._run(network, faces.crops[rows])
+        return out
+
+    def _names(self) -> list[str]:
+        if self.output_name_ == "logits" and len(self.labels_) == self.n_outputs_:
+            return list(self.labels_)
+        return [f"{self.output_name_}{i}" for i in range(self.n_outputs_)]
+
+    @property
+    def _path(self) -> str | None:
+        return None if self.init == "shipped" else str(self.init)
+
+    def _network(self) -> OnnxNetwork:
+        return open_network(self.network_hash_, self._path, self.n_threads)
+
+    def _run(self, network: OnnxNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        views = [crops, crops[:, :, ::-1]] if self.mirror else [crops]
+        return np.mean([self._view(network, view) for view in views], axis=0, dtype=np.float32)
+
+    def _view(self, network: OnnxNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        channels_at, channels, height, width = self._input(network)
+        height, width = (
+            length or self.size or own for length, own in zip((height, width), crops.shape[1:], strict=True)
+        )
+        batch = np.repeat(_resized(crops, height, width)[..., None].astype(np.float32), channels, axis=3)
+        batch = _scaled(batch, self.scale)
+        batch = batch if channels_at == 3 else batch.transpose(0, 3, 1, 2)
+        out = network.run(np.ascontiguousarray(batch), [self.output_name_], self.batch_size)[self.output_name_]
+        if out.ndim > 2 and self.pool == "mean":
+            features_at = 1 if channels_at == 1 and out.ndim == 4 else out.ndim - 1
+            out = out.mean(axis=tuple(axis for axis in range(1, out.ndim) if axis != features_at))
+        return out.reshape(len(crops), -1).astype(np.float32)
+
+    def _input(self, network: OnnxNetwork) -> tuple[int, int, int | None, int | None]:
+        """Axis of the channels, their number, height and width of the graph's input."""
+        shape = network.input_shape
+        axes = {"auto": (3, 1), "nhwc": (3,), "nchw": (1,)}[self.layout]
+        at = next((axis for axis in axes if len(shape) == 4 and shape[axis] in (1, 3)), None)
+        if at is None:
+            raise InputError(
+                f"Got layout={self.layout!r} and a network with input shape {shape}, expected four axes with one of "
+                "1 or 3 channels."
+            )
+        height, width = shape[1:3] if at == 3 else shape[2:]
+        return at, int(shape[at] or 1), height, width
+
+    def _check_params(self) -> None:
+        for name, known in (("scale", _SCALES), ("layout", _LAYOUTS), ("pool", _POOLS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"Got {name}={getattr(self, name)!r}, expected one of {list(known)}.")
+        for name in ("batch_size", "n_threads", "size"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, np.integer)) and value >= 1) and not (name == "size" and value is None):
+                raise InputError(f"Got {name}={value!r}, expected a whole number of at least 1.")
+
+
+def _resized(crops: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    if crops.shape[1:] == (height, width):
+        return crops
+    how = cv2.INTER_AREA if height < crops.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=how) for crop in crops])
+
+
+def _scaled(batch: NDArray[np.float32], scale: str) -> NDArray[np.float32]:
+    """Grey levels of shape (n, height, width, channels) as the network takes them."""
+    if scale == "raw":
+        return batch
+    if scale == "signed":
+        return batch / np.float32(127.5) - 1
+    if scale == "standard":
+        deviation = batch.std(axis=(1, 2, 3), keepdims=True)
+        return (batch - batch.mean(axis=(1, 2, 3), keepdims=True)) / np.maximum(deviation, np.float32(1e-3))
+    unit = batch / np.float32(255)
+    return unit if scale == "unit" else (unit - _IMAGENET_MEAN) / _IMAGENET_STD

@@ -1,0 +1,291 @@
+"""Bag of visual words: dense SIFT descriptors, a learnt codebook, a spatial pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.cluster import MiniBatchKMeans
+
+from ferkit.errors import InputError
+from ferkit.features.base import FaceFeatures
+from ferkit.features.settings import is_list, is_number, is_whole
+from ferkit.features.sift import dense_sift, gradient_maps, grid, root_sift
+from ferkit.records import Faces
+
+ENCODINGS = ("presence", "count", "soft")
+CHUNK = 8
+"""Faces described at a time: their gradient maps stay in a core's cache."""
+JOB = 256
+"""Faces of one parallel job."""
+FROM_ONE_FACE = 40
+"""Descriptors that one face gives to the codebook, where there are faces enough."""
+
+
+class VisualWords(FaceFeatures):
+    """Bag of visual words (Ionescu, Popescu and Grozea 2013).
+
+    SIFT descriptors on a dense grid of the enlarged face are replaced by the nearest words of a codebook, which is
+    learnt at fit. A face is described by the words that occur in each cell of a spatial pyramid.
+
+    Parameters
+    ----------
+    n_words : int, default=1000
+        Size of the codebook; it is smaller where ``fit`` meets fewer descriptors.
+    sizes : sequence of float, default=(3, 5)
+        Keypoint sizes in pixels of the enlarged face. A descriptor spans six times its size.
+    step : int, default=8
+        Distance of the keypoints in pixels of the enlarged face.
+    upsample : int, default=2
+        Times by which the face is enlarged.
+    blur : float, default=1.0
+        Deviation of the blur before gradients are taken, in pixels of the enlarged face; OpenCV's SIFT blurs by 1.52.
+    pyramid : sequence of int, default=(2, 4, 8)
+        Levels of the spatial pyramid: cells a side.
+    encoding : {"presence", "count", "soft"}, default="presence"
+        Whether a cell says that a word occurs, how often, or with which weight: a descriptor then counts for its words
+        by a Gaussian of their distance, in sum 1.
+    assignments : int, default=1
+        Nearest words that a descriptor counts for.
+    softness : float, default=0.2
+        Deviation of that Gaussian, for ``encoding="soft"``. Descriptors have length 1.
+    root : bool, default=True
+        Whether descriptors are compared by Hellinger distance (RootSIFT).
+    power : float, default=0.5
+        Exponent of the numbers before each face is scaled to length 1; it does nothing to presence.
+    seed : int, default=0
+        Seed of the codebook.
+    max_descriptors : int, default=200000
+        Descriptors that the codebook is learnt from.
+    n_jobs : int or None, default=None
+        Processes, as in joblib.
+
+    Attributes
+    ----------
+    codebook_ : ndarray of shape (n_words, 128), dtype float32
+        The words.
+    crop_shape_ : tuple of (int, int)
+        Height and width of the crops seen at fit.
+
+    Notes
+    -----
+    ``transform`` gives a ``csr_array``. Columns are named ``words/level2/row1/col0/word37``: the level by its cells a
+    side, the cell, the word. Patches without any gradient count for no word.
+
+    References
+    ----------
+    Ionescu, Popescu and Grozea (2013). Local learning to improve bag of visual words model for facial expression
+    recognition. ICML workshop on challenges in representation learning.
+
+    Lazebnik, Schmid and Ponce (2006). Beyond bags of features: spatial pyramid matching. CVPR.
+
+    van Gemert, Veenman, Smeulders and Geusebroek (2010). Visual word ambiguity. PAMI.
+
+    Examples
+    --------
+    >>> faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
+    >>> words = VisualWords(n_words=20, pyramid=(1, 2)).fit(faces)
+    >>> words.transform(faces).shape
+    (5, 100)
+    >>> str(words.get_feature_names_out()[-1])
+    'words/level2/row1/col1/word19'
+    """
+
+    family = "words"
+    state = ("codebook_",)
+
+    def __init__(
+        self,
+        n_words: int = 1000,
+        *,
+        sizes: Sequence[float] = (3, 5),
+        step: int = 8,
+        upsample: int = 2,
+        blur: float = 1.0,
+        pyramid: Sequence[int] = (2, 4, 8),
+        encoding: str = "presence",
+        assignments: int = 1,
+        softness: float = 0.2,
+        root: bool = True,
+        power: float = 0.5,
+        seed: int = 0,
+        max_descriptors: int = 200_000,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_words = n_words
+        self.sizes = sizes
+        self.step = step
+        self.upsample = upsample
+        self.blur = blur
+        self.pyramid = pyramid
+        self.encoding = encoding
+        self.assignments = assignments
+        self.softness = softness
+        self.root = root
+        self.power = power
+        self.seed = seed
+        self.max_descriptors = max_descriptors
+        self.n_jobs = n_jobs
+
+    def describe(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Descriptors before they are replaced by words.
+
+        Parameters
+        ----------
+        crops : ndarray of shape (n, height, width), dtype uint8
+            Grey faces.
+
+        Returns
+        -------
+        ndarray of shape (n, n_sizes * n_rows * n_columns, 128), dtype float32
+            One grid of keypoints for each size; length 1, or 0 where a patch has no gradient.
+        """
+        rows, columns = self._grids(crops.shape[1:])
+        maps = gradient_maps(crops, self.upsample, self.blur)
+        found = np.concatenate([dense_sift(maps, rows, columns, float(size)) for size in self.sizes], axis=1)
+        return root_sift(found) if self.root else found
+
+    def _learn(self, faces: Faces, y: Any) -> None:
+        self._check_params()
+        sample = self._sample(faces.crops)
+        if len(sample) == 0:
+            raise InputError("Got faces of one grey level each, expected some with edges.")
+        means = MiniBatchKMeans(
+            n_clusters=min(self.n_words, len(sample)),
+            init="random",
+            n_init=1,
+            batch_size=4096,
+            max_iter=10,
+            max_no_improvement=None,
+            reassignment_ratio=0.0,
+            random_state=self.seed,
+        )
+        self.codebook_ = means.fit(sample).cluster_centers_.astype(np.float32)
+
+    def _sample(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Descriptors of some faces, at most ``max_descriptors`` of them."""
+        rng = np.random.default_rng(self.seed)
+        n = min(len(crops), max(1, self.max_descriptors // FROM_ONE_FACE))
+        faces = np.sort(rng.choice(len(crops), n, replace=False))
+        each = max(1, self.max_descriptors // n)
+        parts = []
+        for start in range(0, n, CHUNK):
+            found = self.describe(crops[faces[start : start + CHUNK]])
+            chosen = rng.random(found.shape[:2]).argsort(axis=1)[:, :each]
+            parts.append(np.take_along_axis(found, chosen[..., None], axis=1).reshape(-1, found.shape[2]))
+        sample = np.concatenate(parts)[: self.max_descriptors]
+        return sample[sample.any(axis=1)]
+
+    def _extract(self, faces: Faces) -> sparse.csr_array:
+        if len(faces) == 0:
+            return sparse.csr_array((0, self._width), dtype=np.float32)
+        jobs = (faces.crops[start : start + JOB] for start in range(0, len(faces), JOB))
+        parts = Parallel(n_jobs=self.n_jobs)(delayed(self._encode)(crops) for crops in jobs)
+        return sparse.vstack(parts, format="csr", dtype=np.float32)
+
+    def _encode(self, crops: NDArray[np.uint8]) -> sparse.csr_array:
+        """Word vectors of some faces."""
+        words, weights = self._assign(crops)
+        n = len(crops)
+        columns = (self._cells()[:, None, :, None] * len(self.codebook_) + words).swapaxes(0, 1).reshape(n, -1)
+        values = np.broadcast_to(weights[:, None], (n, len(self.pyramid), *weights.shape[1:])).reshape(n, -1)
+        starts = np.arange(n + 1, dtype=np.int32) * columns.shape[1]
+        out = sparse.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, self._width))
+        out.sum_duplicates()
+        out.eliminate_zeros()
+        out.data = np.ones_like(out.data) if self.encoding == "presence" else out.data ** np.float32(self.power)
+        return _scale_rows(out)
+
+    def _assign(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Nearest words of each descriptor and their weights, both (n, n_descriptors, assignments)."""
+        half = np.einsum("ij,ij->i", self.codebook_, self.codebook_) / 2
+        k = min(self.assignments, len(self.codebook_))
+        # One product a face: its shape, and so its rounding, does not depend on the other faces of the batch.
+        parts = [
+            _nearest(face, self.codebook_, half, k)
+            for start in range(0, len(crops), CHUNK)
+            for face in self.describe(crops[start : start + CHUNK])
+        ]
+        words = np.stack([part[0] for part in parts])
+        closeness, textured = np.stack([part[1] for part in parts]), np.stack([part[2] for part in parts])
+        if self.encoding == "soft":
+            weights = np.exp((closeness - closeness[..., :1]) / np.float32(self.softness**2))
+            weights /= weights.sum(axis=-1, keepdims=True)
+        else:
+            weights = np.ones_like(closeness)
+        return words, weights * textured[..., None]
+
+    def _cells(self) -> NDArray[np.int32]:
+        """Cell of each descriptor, counted over all levels, shape (n_levels, n_descriptors)."""
+        levels, first = [], 0
+        places = [
+            (np.asarray(positions) + 0.5) / (self.upsample * extent)
+            for positions, extent in zip(self._grids(self.crop_shape_), self.crop_shape_, strict=True)
+        ]
+        for level in self.pyramid:
+            row, column = ((place * level).astype(np.int32) for place in places)
+            levels.append(np.tile((first + row[:, None] * level + column).ravel(), len(self.sizes)))
+            first += level * level
+        return np.stack(levels).astype(np.int32)
+
+    def _grids(self, shape: tuple[int, ...]) -> Iterator[tuple[float, ...]]:
+        """Rows and columns of the keypoints."""
+        return (grid(self.upsample * extent, self.step) for extent in shape)
+
+    @property
+    def _width(self) -> int:
+        return len(self.codebook_) * sum(level * level for level in self.pyramid)
+
+    def _names(self) -> list[str]:
+        return [
+            f"level{level}/row{row}/col{column}/word{word}"
+            for level in self.pyramid
+            for row in range(level)
+            for column in range(level)
+            for word in range(len(self.codebook_))
+        ]
+
+    def _check_params(self) -> None:
+        for name in ("n_words", "step", "upsample", "assignments", "max_descriptors"):
+            if not is_whole(getattr(self, name)) or getattr(self, name) < 1:
+                raise InputError(f"Got {name}={getattr(self, name)!r}, expected a whole number of at least 1.")
+        for name in ("blur", "softness", "power"):
+            if not is_number(getattr(self, name)) or getattr(self, name) <= 0:
+                raise InputError(f"Got {name}={getattr(self, name)!r}, expected a number above 0.")
+        if not is_list(self.sizes) or not all(is_number(size) and size > 0 for size in self.sizes):
+            raise InputError(f"Got sizes={self.sizes!r}, expected a list of numbers above 0.")
+        if not is_list(self.pyramid) or not all(is_whole(level) and level > 0 for level in self.pyramid):
+            raise InputError(f"Got pyramid={self.pyramid!r}, expected a list of whole numbers of at least 1.")
+        if len(set(self.pyramid)) < len(self.pyramid):
+            raise InputError(f"Got pyramid={self.pyramid!r}, expected each level once.")
+        if self.encoding not in ENCODINGS:
+            raise InputError(f"Got encoding={self.encoding!r}, expected one of {list(ENCODINGS)}.")
+        if not is_whole(self.seed) or self.seed < 0:
+            raise InputError(f"Got seed={self.seed!r}, expected a whole number of at least 0.")
+
+
+def _nearest(
+    descriptors: NDArray[np.float32], codebook: NDArray[np.float32], half: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_]]:
+    """The ``k`` nearest words, minus half their squared distance (up to a constant), and where there is texture."""
+    scores = descriptors @ codebook.T
+    scores -= half
+    words = np.empty((len(descriptors), k), np.int32)
+    closeness = np.empty((len(descriptors), k), np.float32)
+    every = np.arange(len(descriptors))
+    for i in range(k):
+        words[:, i] = scores.argmax(axis=1)
+        closeness[:, i] = scores[every, words[:, i]]
+        scores[every, words[:, i]] = -np.inf
+    return words, closeness, np.any(descriptors != 0, axis=1)
+
+
+def _scale_rows(rows: sparse.csr_array) -> sparse.csr_array:
+    """Rows at length 1; a row without any word stays empty."""
+    lengths = np.sqrt(rows.multiply(rows).sum(axis=1))
+    rows.data /= np.repeat(lengths, np.diff(rows.indptr)).astype(np.float32)
+    return rows
