@@ -1,0 +1,85 @@
+"""CSV files, plain or packed as gz or zip, known by their first bytes and their header."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ferkit.errors import DataError
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".gz", ".zip")
+"""Suffixes of the files in a folder whose header is looked at; a file that is named is always looked at."""
+
+_HEADER_BYTES = 1 << 16
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[IO[bytes]]:
+    """Bytes of a CSV file, unpacked where it is gz or zip (its largest ``.csv``).
+
+    Raises
+    ------
+    DataError
+        It cannot be read, is damaged, or is a zip without a CSV.
+    """
+    try:
+        with path.open("rb") as raw:
+            start = raw.read(4)
+            raw.seek(0)
+            if start[:2] == b"\x1f\x8b":
+                with gzip.open(raw) as unpacked:
+                    yield unpacked  # type: ignore[misc]
+            elif start == b"PK\x03\x04":
+                with zipfile.ZipFile(raw) as archive, archive.open(_largest_csv(archive, path)) as member:
+                    yield member
+            else:
+                yield raw
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise DataError(f"Got path={str(path)!r} ({error}), expected a whole, readable CSV, gz or zip file.") from error
+
+
+def _largest_csv(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
+    members = [info for info in archive.infolist() if info.filename.lower().endswith(".csv")]
+    if not members:
+        raise DataError(f"Got path={str(path)!r}, a zip without a CSV, expected one. Unpack it and name its folder.")
+    return max(members, key=lambda info: info.file_size)
+
+
+def header(path: Path) -> tuple[list[str], str]:
+    """Column names in lower case and the delimiter; no columns where the file does not start like a CSV."""
+    with open_csv(path) as file:
+        line = file.readline(_HEADER_BYTES)
+    if b"\0" in line or not line.strip():
+        return [], ","
+    text = line.decode("utf-8-sig", errors="replace").strip("\r\n")
+    delimiter = max(",;\t", key=text.count)
+    try:
+        columns = next(csv.reader([text], delimiter=delimiter))
+    except csv.Error:
+        return [], ","
+    return [column.strip().lower() for column in columns], delimiter
+
+
+def column(columns: list[str], *names: str) -> int | None:
+    """Position of the first of these columns that there is."""
+    return next((columns.index(name) for name in names if name in columns), None)
+
+
+def csvs_in(folder: Path) -> list[tuple[Path, list[str]]]:
+    """CSV files directly in a folder with their columns, sorted by name; damaged ones are left out."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            try:
+                columns, _ = header(path)
+            except DataError:
+                continue
+            if columns:
+                found.append((path, columns))
+    return found

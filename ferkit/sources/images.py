@@ -1,0 +1,198 @@
+"""Reading one picture, whatever it comes as."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from ferkit.errors import InputError, PictureError
+
+MAX_PIXELS = 50_000_000
+"""Largest picture that is read, in pixels; more is refused from the header, before anything is decoded."""
+
+SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .jp2 .pbm .pgm .png .ppm .tif .tiff .webp".split())
+"""Suffixes, in lower case, that folders are searched for."""
+
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+def read_image(source: Any, name: str | None = None) -> NDArray[np.uint8]:
+    """Read a picture as 8-bit pixels, upright.
+
+    Parameters
+    ----------
+    source : str, Path, bytes or ndarray
+        A path, the bytes of a file, or pixels. Arrays are grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4): uint8, bool,
+        uint16 (full range), other integers from 0 to 255, or floats, which are taken as 0 to 1 where none is above 1
+        and as 0 to 255 otherwise.
+    name : str or None, default=None
+        What error messages call it; by default the path.
+
+    Returns
+    -------
+    ndarray of shape (h, w) or (h, w, 3), dtype uint8
+        Grey or RGB. Transparent parts show white.
+
+    Raises
+    ------
+    PictureError
+        Missing, empty, cut off, not a picture, of more than ``MAX_PIXELS`` pixels, or NaN in an array.
+
+    Examples
+    --------
+    >>> read_image(np.array([[0.0, 0.5, 1.0]])).tolist()
+    [[0, 128, 255]]
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name or "array")
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data, name = bytes(source), name or "bytes"
+    elif isinstance(source, (str, Path)):
+        name = name or str(source)
+        data = _read_bytes(Path(source), name)
+    else:
+        raise InputError(f"Got source of type {type(source).__name__}, expected a path, bytes or an ndarray.")
+    if not data:
+        raise PictureError(
+            f"Got picture={name!r} with 0 bytes, expected a picture. Copy the file again or leave it out."
+        )
+    return _decode(data, name)
+
+
+def to_grey(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey levels of a picture (ITU-R BT.601 weights, as OpenCV).
+
+    Parameters
+    ----------
+    image : ndarray of shape (h, w) or (h, w, 3), dtype uint8
+
+    Returns
+    -------
+    ndarray of shape (h, w), dtype uint8
+
+    Examples
+    --------
+    >>> to_grey(np.full((2, 2, 3), 200, np.uint8)).tolist()
+    [[200, 200], [200, 200]]
+    """
+    if image.ndim == 2 and image.dtype == np.uint8:
+        return image
+    pixels = read_image(image)
+    if pixels.ndim == 2:
+        return pixels
+    weights = np.array([4899, 9617, 1868], np.uint32)
+    return ((pixels.astype(np.uint32) @ weights + 8192) >> 14).astype(np.uint8)
+
+
+def is_picture_name(path: str | Path) -> bool:
+    """Whether the name has one of ``SUFFIXES`` and is not hidden."""
+    path = Path(path)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _read_bytes(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except IsADirectoryError:
+        raise PictureError(f"Got picture={name!r}, a folder, expected a picture file.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PictureError(
+            f"Got picture={name!r} ({reason}), expected a readable file. Check the path and its permissions."
+        ) from error
+
+
+def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            _check_size(picture.width, picture.height, name)
+            return _pixels(ImageOps.exif_transpose(picture), name)
+    except PictureError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise PictureError(
+            f"Got picture={name!r} starting with {data[:12]!r}, expected a picture (JPEG, PNG, TIFF, BMP, WebP, GIF). "
+            "It is another kind of file under this name: convert it or leave it out."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name, f"({error})") from error
+    except Exception as error:  # decoders of damaged bytes raise nearly anything
+        raise PictureError(
+            f"Got picture={name!r} that is damaged or cut off ({type(error).__name__}: {error}), "
+            "expected a whole picture. Copy or export it again."
+        ) from error
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_large(name, f"of {width}x{height} pixels")
+    if width * height == 0:
+        raise PictureError(f"Got picture={name!r} of {width}x{height} pixels, expected at least 1x1.")
+
+
+def _too_large(name: str, what: str) -> PictureError:
+    return PictureError(
+        f"Got picture={name!r} {what}, expected at most {MAX_PIXELS / 1e6:g} million pixels. Make it smaller first."
+    )
+
+
+def _pixels(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    if picture.mode in _DEEP_MODES:
+        return _from_deep(np.asarray(picture))
+    if picture.mode == "F":
+        return _from_array(np.asarray(picture), name)
+    if picture.mode in ("L", "RGB"):
+        return np.asarray(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        opaque = Image.new("RGBA", picture.size, "white")
+        opaque.alpha_composite(picture)
+        picture = opaque
+    return np.asarray(picture.convert("L" if picture.mode in ("1", "LA") else "RGB"))
+
+
+def _from_deep(levels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey of more than 8 bits; Pillow gives 16-bit pictures of some formats as 32-bit integers."""
+    if levels.dtype.itemsize > 2 and (levels.max() > 65535 or levels.min() < 0):
+        raise ValueError(f"grey levels from {levels.min()} to {levels.max()}, expected 0 to 65535")
+    return np.rint(levels / 257.0).astype(np.uint8)
+
+
+def _from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise PictureError(
+            f"Got picture={name!r} with shape {array.shape}, expected (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA."
+        )
+    _check_size(array.shape[1], array.shape[0], name)
+    levels = _eight_bit(array, name)
+    return _over_white(levels) if levels.ndim == 3 and levels.shape[2] == 4 else levels
+
+
+def _eight_bit(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        return _from_deep(array)
+    if array.dtype == bool:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype.kind not in "iuf":
+        raise PictureError(f"Got picture={name!r} with dtype={array.dtype}, expected numbers.")
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite(array).all():
+        raise PictureError(f"Got picture={name!r} with NaN or infinite values, expected numbers. Replace them first.")
+    if low < 0 or high > 255:
+        raise PictureError(f"Got picture={name!r} with values from {low:g} to {high:g}, expected 0 to 1 or 0 to 255.")
+    scale = 255.0 if array.dtype.kind == "f" and high <= 1 else 1.0
+    return np.rint(array * scale).astype(np.uint8)
+
+
+def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    alpha = rgba[:, :, 3:] / np.float32(255)
+    return np.rint(rgba[:, :, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)

@@ -1,0 +1,71 @@
+"""A CSV of ``image,label`` beside its pictures, with optional columns ``split`` and ``subject``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+from ferkit.labels import canonical
+from ferkit.sources.csvfile import column, header, open_csv
+from ferkit.sources.dataset import Dataset, from_files, split_names
+
+_IMAGE = ("image", "file", "filename", "path", "picture")
+_LABEL = ("label", "emotion", "expression", "category", "class")
+_PERSON = re.compile(r"(.+?)[_-]?\d+")
+
+
+def fits(columns: list[str]) -> bool:
+    """Whether a CSV header names pictures and labels."""
+    return column(columns, *_IMAGE) is not None and column(columns, *_LABEL) is not None
+
+
+def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -> Dataset:
+    """Pictures that a CSV names; their paths are relative to its folder.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the columns image (or file, filename, path, picture) and label (or emotion, expression, category,
+        class), and optionally split (or usage) and subject (or person).
+    subjects_from_names : bool, default=False
+        Without a subject column, take the person from names such as ``Ann_Example_0001.jpg``.
+    check : bool, default=True
+        Read every picture once.
+    """
+    columns, delimiter = header(path)
+    image, label = column(columns, *_IMAGE), column(columns, *_LABEL)
+    split, subject = column(columns, "split", "usage"), column(columns, "subject", "person")
+    rows, skipped = [], []
+    with open_csv(path) as file:
+        reader = csv.reader(
+            io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline=""), delimiter=delimiter
+        )
+        next(reader)
+        for cells in reader:
+            get = [cells[i].strip() if i is not None and i < len(cells) else "" for i in (image, label, split, subject)]
+            if get[0] and get[1]:
+                rows.append(get)
+            elif any(cells):
+                reason = f"Got image={get[0]!r}, label={get[1]!r}, expected both."
+                skipped.append((f"{path.name}:{reader.line_num}", reason))
+    paths = [path.parent / row[0] for row in rows]
+    subjects = [row[3] for row in rows] if subject is not None else None
+    if subjects is None and subjects_from_names:
+        subjects = persons(paths)
+    return from_files(
+        paths,
+        [canonical(row[1]) for row in rows],
+        kind="table",
+        names=[row[0] for row in rows],
+        splits=split_names([row[2] for row in rows]),
+        subjects=subjects,
+        skipped=skipped,
+        check=check,
+    )
+
+
+def persons(paths: list[Path]) -> list[str]:
+    """Person in names such as ``Ann_Example_0001.jpg``, '' where a name ends in no number."""
+    return [match[1] if (match := _PERSON.fullmatch(path.stem)) else "" for path in paths]

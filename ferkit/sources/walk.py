@@ -1,0 +1,130 @@
+"""From what a user names (files, folders, globs, videos, ``-``) to frames."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ferkit.errors import InputError, PictureError
+from ferkit.records import Frame
+from ferkit.sources.images import is_picture_name, read_image
+
+
+def pictures(inputs: Any, every: int = 1) -> Iterator[Frame | PictureError]:
+    """Frames of everything that is named, lazily and in order.
+
+    Parameters
+    ----------
+    inputs : str, Path, bytes, ndarray, int, or an iterable of these
+        Files, folders (searched through, sorted), globs (``"shots/*.jpg"``), videos, animated GIFs, camera numbers,
+        addresses, the bytes or pixels of a picture, or ``"-"`` for the bytes of one picture on standard input.
+    every : int, default=1
+        Give every n-th frame of videos.
+
+    Yields
+    ------
+    Frame or PictureError
+        A picture that cannot be read comes as the error that says why, so that the others are still read.
+
+    Examples
+    --------
+    >>> [frame.image.shape for frame in pictures([np.zeros((4, 6), np.uint8)])]
+    [(4, 6)]
+    """
+    if isinstance(inputs, (str, Path, bytes, np.ndarray, int)):
+        inputs = [inputs]
+    if not isinstance(inputs, Iterable):
+        raise InputError(f"Got inputs of type {type(inputs).__name__}, expected paths, pictures or a list of them.")
+    for item in inputs:
+        try:
+            yield from _frames_of(item, every)
+        except PictureError as error:
+            yield error
+
+
+def files_under(folder: str | Path) -> Iterator[Path]:
+    """Files under a folder that are not hidden, sorted folder by folder; links to folders are followed once."""
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _frames_of(item: Any, every: int) -> Iterator[Frame | PictureError]:
+    from ferkit.sources.video import camera_number, frames, is_address
+
+    if isinstance(item, (bytes, np.ndarray)):
+        yield Frame(read_image(item), "bytes" if isinstance(item, bytes) else "array")
+    elif isinstance(item, Frame):
+        yield item
+    elif not isinstance(item, (str, Path, int, np.integer)):
+        raise InputError(f"Got input of type {type(item).__name__}, expected a path, bytes, pixels or a camera number.")
+    elif item == "-":
+        yield Frame(read_image(sys.stdin.buffer.read(), "standard input"), "-")
+    elif is_address(item) or camera_number(item) is not None:
+        yield from frames(item, every)
+    else:
+        for path in _paths(str(item)):
+            yield from _frames_of_file(path, every)
+
+
+def _paths(name: str) -> Iterator[Path]:
+    from ferkit.sources.video import is_video_name
+
+    path = Path(name)
+    if path.is_dir():
+        found = [file for file in files_under(path) if is_picture_name(file) or is_video_name(file)]
+        if not found:
+            raise PictureError(f"Got folder={name!r} without pictures or videos, expected at least 1.")
+        yield from found
+    elif path.exists():
+        yield path
+    elif glob.has_magic(name):
+        matches = sorted(glob.glob(name, recursive=True))
+        if not matches:
+            raise PictureError(f"Got pattern={name!r}, which matches nothing, expected at least 1 file.")
+        for match in matches:
+            yield from _paths(match) if os.path.isdir(match) else [Path(match)]
+    else:
+        raise PictureError(
+            f"Got input={name!r}, which does not exist, expected a picture, folder, glob, video, camera number or '-'. "
+            "Check the path."
+        )
+
+
+def _frames_of_file(path: Path, every: int) -> Iterator[Frame | PictureError]:
+    from ferkit.sources.video import frames, is_video_name
+
+    try:
+        if is_video_name(path) and not _is_still(path):
+            yield from frames(path, every)
+        else:
+            yield Frame(read_image(path), str(path))
+    except PictureError as error:
+        yield error
+
+
+def _is_still(path: Path) -> bool:
+    """Whether a GIF holds one picture only, or cannot be opened (``read_image`` then says why)."""
+    if path.suffix.lower() != ".gif":
+        return False
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return getattr(picture, "n_frames", 1) == 1
+    except (OSError, ValueError, SyntaxError, EOFError):
+        return True
