@@ -27,7 +27,11 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
 
     family: ClassVar[str] = ""
     state: ClassVar[tuple[str, ...]] = ()
-    """Names of the learnt arrays (``..._``) that the feature cache keeps."""
+    """Names of what is learnt (``..._``): part of the feature cache's key, and kept by it where all of it is arrays."""
+    version: ClassVar[int] = 1
+    """Raised when the numbers of the family change, so that the feature cache forgets the old ones."""
+    cached: ClassVar[bool] = True
+    """False where computing the family costs less than looking it up."""
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters and learn what there is to learn.
