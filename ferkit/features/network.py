@@ -67,7 +67,6 @@ class NetworkFeatures(FaceFeatures):
     """
 
     family: ClassVar[str] = "cnn"
-    state: ClassVar[tuple[str, ...]] = ("network_hash_",)
 
     def __init__(
         self,
@@ -117,6 +116,11 @@ class NetworkFeatures(FaceFeatures):
         if self.output_name_ == "logits" and len(self.labels_) == self.n_outputs_:
             return list(self.labels_)
         return [f"{self.output_name_}{i}" for i in range(self.n_outputs_)]
+
+    @property
+    def version(self) -> str:  # type: ignore[override]
+        """Hash of the network, so that the feature cache forgets what another network computed."""
+        return self.network_hash_
 
     @property
     def _path(self) -> str | None:
@@ -183,4 +187,6 @@ def _scaled(batch: NDArray[np.float32], scale: str) -> NDArray[np.float32]:
         deviation = batch.std(axis=(1, 2, 3), keepdims=True)
         return (batch - batch.mean(axis=(1, 2, 3), keepdims=True)) / np.maximum(deviation, np.float32(1e-3))
     unit = batch / np.float32(255)
+    if scale == "imagenet" and batch.shape[3] != 3:
+        raise InputError("Got scale='imagenet' and a grey network, expected one with 3 channels.")
     return unit if scale == "unit" else (unit - _IMAGENET_MEAN) / _IMAGENET_STD

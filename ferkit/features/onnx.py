@@ -254,7 +254,10 @@ class OnnxNetwork:
         missing = (self.input_shape[0] or 1) - len(rows)
         if missing > 0:
             rows = np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)])
-        result: list[NDArray[Any]] = self.session.run(names, {self.input_name: rows})
+        try:
+            result: list[NDArray[Any]] = self.session.run(names, {self.input_name: rows})
+        except Exception as error:  # onnxruntime's own errors share no narrower base
+            raise InputError(f"Got a batch of shape {rows.shape} that the network cannot run: {error}.") from error
         return result
 
     def _check(self, batch: NDArray[Any]) -> None:
@@ -285,7 +288,7 @@ def _session(data: bytes, n_threads: int, name: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised, not printed
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no narrower base
