@@ -1,0 +1,77 @@
+"""Splits that keep groups whole and class shares even, and out-of-fold answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import InputError
+
+
+def fold_of(codes: NDArray[Any], groups: Any, folds: int, seed: int) -> NDArray[np.intp]:
+    """Fold of each row: groups stay whole, every class is spread evenly.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), dtype int
+        Class of each row.
+    groups : array-like of shape (n,) or None
+        Rows of one group share a fold. A group counts for its most frequent class.
+    folds : int
+        How many; fewer where there are fewer groups.
+    seed : int
+        For the order.
+
+    Returns
+    -------
+    ndarray of shape (n,), dtype int
+        0 to ``folds - 1``.
+    """
+    group = np.arange(len(codes)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    n_groups = int(group.max()) + 1
+    if n_groups < 2:
+        raise InputError("Got 1 group, expected at least 2 groups to fit a calibrator or a fusion.")
+    counts = np.zeros((n_groups, int(codes.max()) + 1), dtype=np.intp)
+    np.add.at(counts, (group, codes), 1)
+    # Large groups first, class by class and dealt out in turn: folds then differ by little in size and in shares.
+    shuffle = np.random.default_rng(seed).permutation(n_groups)
+    order = shuffle[np.lexsort((-counts.sum(axis=1)[shuffle], counts.argmax(axis=1)[shuffle]))]
+    dealt = np.empty(n_groups, dtype=np.intp)
+    dealt[order] = np.arange(n_groups) % min(folds, n_groups)
+    return dealt[group]
+
+
+def out_of_fold(
+    codes: NDArray[Any], fold: NDArray[np.intp], answer: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
+) -> NDArray[Any]:
+    """Answers for each row from a model fitted on the other folds.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), dtype int
+        Class of each row.
+    fold : ndarray of shape (n,), dtype int
+        Fold of each row.
+    answer : callable
+        ``answer(train, test)`` fits on the rows ``train`` and returns numbers for the rows ``test``, one column for
+        each class, or for each class among ``train``. At least two classes must be among them.
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes), dtype float64
+        A class that a fold could not learn, because all its rows lie in that fold, has the lowest number of its row.
+    """
+    n_classes = int(codes.max()) + 1
+    out = np.zeros((len(codes), n_classes))
+    for held_out in range(int(fold.max()) + 1):
+        train, test = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
+        known = np.unique(codes[train])
+        if len(known) < 2:
+            raise InputError("Got folds with only one class, expected 2 or more rows (and groups) of each class.")
+        numbers = answer(train, test)
+        out[test] = numbers.min(axis=1, keepdims=True)
+        out[np.ix_(test, known if numbers.shape[1] == len(known) else np.arange(n_classes))] = numbers
+    return out

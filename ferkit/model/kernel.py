@@ -1,0 +1,224 @@
+"""RBFSVM: a machine with a radial basis function kernel, exact or on a fixed number of landmark rows."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg, sparse
+from sklearn.decomposition import PCA
+from sklearn.svm import SVC
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.extmath import randomized_svd
+
+from ferkit.model.base import FaceClassifier, join, positive
+from ferkit.model.calibration import fit_vector
+from ferkit.model.folds import fold_of, out_of_fold
+from ferkit.model.scaling import apply_scaling, fit_scaling
+from ferkit.model.solver import SquaredHinge, minimise
+from ferkit.records import Features
+
+Array = NDArray[Any]
+ROWS = 1024
+
+
+class Machine(NamedTuple):
+    """Margins are ``kernel(X, vectors) @ weights + intercept``."""
+
+    vectors: Any
+    weights: Array
+    intercept: Array
+
+
+class RBFSVM(FaceClassifier):
+    """SVM with the kernel ``exp(-gamma * distance²)`` and calibrated probabilities.
+
+    Columns are brought to one scale such that faces have a mean squared norm of 1, so one ``gamma`` and one ``C`` fit
+    every family; ``n_components`` then keeps the strongest principal components, which makes it several times faster.
+
+    By default scikit-learn's ``SVC`` is fitted on all rows, and the margin of a class is the mean of its one-vs-one
+    margins. The support vectors, most of the training rows, are part of the model. With ``landmarks`` the kernel is
+    compared with that many training rows only (Nystroem's approximation) and a linear SVM is fitted on top: time and
+    size then grow linearly.
+
+    Parameters
+    ----------
+    C : float, default=3.0
+        Weight of the errors.
+    gamma : float, default=1.0
+        Width of the kernel; 1 means that the squared distance is measured in mean squared norms of a face.
+    n_components : int or None, default=200
+        Principal components kept (at most as many as there are columns and rows); None for all columns.
+    landmarks : int or None, default=None
+        Training rows for the approximation, None for the exact machine.
+    standardize : bool, default=True
+        Divide each dense column by its standard deviation. Sparse columns are left as they are and not centred.
+    calibrate : bool, default=True
+        Fit vector scaling on out-of-fold margins. Without it probabilities are the softmax of raw margins, right in
+        order only; it saves ``calibration_folds`` fits.
+    calibration_folds : int, default=3
+        Folds whose held-out margins fit the calibration.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of the rows of each class.
+    cache_size : float, default=500
+        Megabytes for ``SVC``'s kernel rows.
+    seed : int, default=0
+        For the folds, the components and the landmarks.
+
+    Attributes
+    ----------
+    vectors_ : ndarray or csr_array of shape (n_vectors, n_components)
+        Support vectors or landmarks after scaling and reduction.
+    dual_coef_ : ndarray of shape (n_vectors, n_classes)
+        Logits are ``kernel(X, vectors_) @ dual_coef_ + intercept_``.
+    intercept_ : ndarray of shape (n_classes,)
+    mean_, scale_ : ndarray of shape (n_features,)
+        Mean and factor of each column.
+    components_ : ndarray of shape (n_components, n_features) or None
+        Principal axes of the scaled columns.
+
+    References
+    ----------
+    Williams, Seeger: Using the Nystroem method to speed up kernel machines (2001).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> RBFSVM(n_components=None).fit(X, y).predict(X[[0, 60, 120]]).tolist()
+    [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        C: float = 3.0,
+        gamma: float = 1.0,
+        *,
+        n_components: int | None = 200,
+        landmarks: int | None = None,
+        standardize: bool = True,
+        calibrate: bool = True,
+        calibration_folds: int = 3,
+        class_weight: Any = None,
+        cache_size: float = 500,
+        seed: int = 0,
+    ) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.n_components = n_components
+        self.landmarks = landmarks
+        self.standardize = standardize
+        self.calibrate = calibrate
+        self.calibration_folds = calibration_folds
+        self.class_weight = class_weight
+        self.cache_size = cache_size
+        self.seed = seed
+
+    def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
+        self._check_params()
+        matrix = join(X)
+        self.mean_, self.scale_ = fit_scaling(matrix, self.standardize)
+        scaled = apply_scaling(matrix, self.mean_, self.scale_)
+        self.components_ = self._axes(scaled)
+        reduced = self._reduce(scaled)
+        weights = compute_sample_weight(self.class_weight, self.classes_[codes])
+        k = len(self.classes_)
+        stretch, shift = np.ones(k), np.zeros(k)
+        if self.calibrate:
+
+            def margins(train: Array, test: Array) -> Array:
+                return self._margins(self._machine(reduced[train], codes[train], weights[train]), reduced[test])
+
+            fold = fold_of(codes, groups, self.calibration_folds, self.seed)
+            stretch, shift = fit_vector(out_of_fold(codes, fold, margins), codes, weights)
+        machine = self._machine(reduced, codes, weights)
+        self.vectors_ = machine.vectors
+        self.dual_coef_ = (machine.weights * stretch).astype(reduced.dtype)
+        self.intercept_ = (machine.intercept * stretch + shift).astype(reduced.dtype)
+
+    def _logits(self, X: Features) -> Array:
+        machine = Machine(self.vectors_, self.dual_coef_, self.intercept_)
+        matrix = join(X)
+        starts = range(0, matrix.shape[0], ROWS)
+        parts = [self._reduce(apply_scaling(matrix[i : i + ROWS], self.mean_, self.scale_)) for i in starts]
+        return np.concatenate([self._margins(machine, part) for part in parts])
+
+    def _axes(self, scaled: Any) -> Array | None:
+        if self.n_components is None:
+            return None
+        kept = min(self.n_components, *scaled.shape)
+        if sparse.issparse(scaled):
+            axes = randomized_svd(scaled, kept, random_state=self.seed)[2]
+        else:
+            axes = PCA(kept, svd_solver="auto", random_state=self.seed).fit(scaled).components_
+        return np.asarray(axes, dtype=scaled.dtype)
+
+    def _reduce(self, scaled: Any) -> Any:
+        return scaled if self.components_ is None else np.asarray(scaled @ self.components_.T)
+
+    def _machine(self, X: Any, codes: Array, weights: Array) -> Machine:
+        return self._exact(X, codes, weights) if self.landmarks is None else self._nystroem(X, codes, weights)
+
+    def _exact(self, X: Any, codes: Array, weights: Array) -> Machine:
+        """``SVC``'s one-vs-one machines, each class's margins averaged into one column of weights."""
+        svc = SVC(C=self.C, gamma=self.gamma, cache_size=self.cache_size).fit(X, codes, sample_weight=weights)
+        dual, present = svc.dual_coef_, len(svc.classes_)
+        dual = dual.toarray() if sparse.issparse(dual) else dual
+        ends = np.cumsum([0, *svc.n_support_])
+        if present == 2:
+            sides = np.array([-0.5, 0.5])
+            return Machine(_kept(svc.support_vectors_), dual.T * sides, svc.intercept_ * sides)
+        columns, intercept = np.zeros((dual.shape[1], present)), np.zeros(present)
+        for pair, (a, b) in enumerate(combinations(range(present), 2)):
+            rows_a, rows_b = slice(ends[a], ends[a + 1]), slice(ends[b], ends[b + 1])
+            for column, side in ((a, 1), (b, -1)):
+                columns[rows_a, column] += side * dual[b - 1, rows_a] / (present - 1)
+                columns[rows_b, column] += side * dual[a, rows_b] / (present - 1)
+                intercept[column] += side * svc.intercept_[pair] / (present - 1)
+        return Machine(_kept(svc.support_vectors_), columns, intercept)
+
+    def _nystroem(self, X: Any, codes: Array, weights: Array) -> Machine:
+        n = X.shape[0]
+        rows = np.sort(np.random.default_rng(self.seed).permutation(n)[: self.landmarks])
+        vectors = X[rows]
+        values, axes = linalg.eigh(self._kernel(vectors, vectors).astype(np.float64))
+        strong = values > values[-1] * 1e-6
+        whiten = axes[:, strong] / np.sqrt(values[strong])
+        starts = range(0, n, ROWS)
+        mapped = np.concatenate([self._kernel(X[i : i + ROWS], vectors) @ whiten for i in starts]).astype(X.dtype)
+        middle = mapped.mean(axis=0)
+        targets = np.where(codes[:, None] == np.arange(len(self.classes_)), 1, -1).astype(X.dtype)
+        loss = SquaredHinge(targets, (self.C * weights).astype(X.dtype))
+        solution = minimise(mapped - middle, loss, targets.shape[1], tol=0.01)
+        intercept = solution.intercept - middle @ solution.weights
+        return Machine(_kept(vectors), whiten @ solution.weights, intercept)
+
+    def _margins(self, machine: Machine, X: Any) -> Array:
+        starts = range(0, X.shape[0], ROWS)
+        kernels = (self._kernel(X[i : i + ROWS], machine.vectors) for i in starts)
+        return np.concatenate([kernel @ machine.weights + machine.intercept for kernel in kernels])
+
+    def _kernel(self, A: Any, B: Any) -> Array:
+        cross = A @ B.T
+        cross = cross.toarray() if sparse.issparse(cross) else cross
+        distance = _norms(A)[:, None] + _norms(B) - 2 * cross
+        return np.asarray(np.exp(-self.gamma * np.maximum(distance, 0)))
+
+    def _check_params(self) -> None:
+        positive("C", self.C)
+        positive("gamma", self.gamma)
+        positive("calibration_folds", self.calibration_folds, whole=True, least=2)
+        for name in ("n_components", "landmarks"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name), whole=True, least=1)
+
+
+def _kept(rows: Any) -> Any:
+    return sparse.csr_array(rows) if sparse.issparse(rows) else np.ascontiguousarray(rows)
+
+
+def _norms(X: Any) -> Array:
+    squares = X.multiply(X).sum(axis=1) if sparse.issparse(X) else np.einsum("ij,ij->i", X, X)
+    return np.asarray(squares).ravel()
