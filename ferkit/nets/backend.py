@@ -25,6 +25,6 @@ def keras() -> Any:
 
     if keras.backend.backend() != "tensorflow":
         raise MissingExtraError(
-            f"Got KERAS_BACKEND={keras.backend.backend()!r}, expected 'tensorflow'. Run: export KERAS_BACKEND=tensorflow"
+            f"Got KERAS_BACKEND={keras.backend.backend()!r}, expected 'tensorflow'. Set it before the start."
         )
     return keras
