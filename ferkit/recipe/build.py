@@ -1,0 +1,109 @@
+"""Recipe to pipeline, and back to text."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any
+
+import yaml
+from sklearn.pipeline import Pipeline
+
+from ferkit.errors import RecipeError
+from ferkit.recipe import registry
+from ferkit.recipe.schema import Part, Recipe
+
+
+def build(recipe: Recipe) -> Pipeline:
+    """Unfitted pipeline with the steps ``faces``, ``features`` and ``model``.
+
+    Every ``random_state`` that the recipe leaves open takes the recipe's seed.
+
+    Examples
+    --------
+    >>> from ferkit import recipe
+    >>> [name for name, _ in recipe.build(recipe.load("hog_svm")).steps]
+    ['faces', 'features', 'model']
+    """
+    steps = [
+        ("faces", registry.resolve(registry.FACES)(**recipe.faces)),
+        ("features", _union(recipe.features) if recipe.features else "passthrough"),
+        ("model", _made(recipe.model)),
+    ]
+    pipeline = Pipeline(steps)
+    values = pipeline.get_params()
+    names = {name for name in values if name.rpartition("__")[2] == "random_state" and values[name] is None}
+    return pipeline.set_params(**dict.fromkeys(names, recipe.seed))
+
+
+def _union(features: dict[str, Part]) -> Any:
+    from ferkit.features import FamilyUnion
+
+    families = [(key, registry.resolve(registry.FEATURES[part.kind])(**part.params)) for key, part in features.items()]
+    return FamilyUnion(families)
+
+
+def _made(value: Any) -> Any:
+    """Estimators in place of parts, however deep."""
+    if isinstance(value, Part):
+        params = {name: _made(item) for name, item in value.params.items()}
+        return registry.resolve(registry.MODELS[value.kind])(**params)
+    if isinstance(value, dict):
+        return {name: _made(item) for name, item in value.items()}
+    return value
+
+
+def describe(pipeline: Pipeline) -> str:
+    """YAML of a pipeline made of the registry's classes: the parameters that differ from their defaults.
+
+    Raises
+    ------
+    RecipeError
+        A step or a base is of a class that recipes do not know.
+    """
+    steps = dict(pipeline.steps)
+    text: dict[str, Any] = {}
+    if faces := _changed(steps["faces"]):
+        text["faces"] = faces
+    if steps["features"] != "passthrough":
+        text["features"] = {key: _family(key, family) for key, family in steps["features"].families}
+    text["model"] = _model(steps["model"])
+    return yaml.safe_dump(text, sort_keys=False, default_flow_style=None, width=100)
+
+
+def _family(key: str, family: Any) -> dict[str, Any]:
+    kind = _kind(family, registry.FEATURES)
+    return ({} if kind == key else {"kind": kind}) | _changed(family)
+
+
+def _model(model: Any) -> Any:
+    kind = _kind(model, registry.MODELS)
+    nested = {name for name in (registry.BASES.get(kind), registry.INNER.get(kind)) if name}
+    params = {name: value for name, value in _changed(model).items() if name not in nested}
+    for name in sorted(nested):
+        value = getattr(model, name)
+        if isinstance(value, dict):
+            params[name] = {key: base if isinstance(base, str) else _model(base) for key, base in value.items()}
+        elif value is not None:
+            params[name] = _model(value)
+    return {kind: params} if params else kind
+
+
+def _kind(estimator: Any, names: dict[str, str]) -> str:
+    for name, target in names.items():
+        # by name first: resolving a class would import every other model's folder
+        if target.endswith(f":{type(estimator).__name__}") and registry.resolve(target) is type(estimator):
+            return name
+    raise RecipeError(f"Got a {type(estimator).__name__}, expected one of {', '.join(names)}.")
+
+
+def _changed(estimator: Any) -> dict[str, Any]:
+    """Parameters that differ from their defaults, as plain values."""
+    defaults = {name: item.default for name, item in signature(type(estimator).__init__).parameters.items()}
+    values = {name: _listed(value) for name, value in estimator.get_params(deep=False).items()}
+    return {name: value for name, value in values.items() if value != _listed(defaults[name])}
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_listed(item) for item in value]
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
