@@ -19,6 +19,7 @@ ORIENTATIONS = 8
 LENGTH = BINS * BINS * ORIENTATIONS
 _BIN_WIDTH = 1.5  # width of a bin in units of the keypoint's size, as in OpenCV
 _CLIP = 0.2
+_FLAT = 1e-2  # grey levels; weaker gradients are rounding errors of the blur, which normalisation would blow up
 
 
 def grid(length: int, step: int) -> tuple[float, ...]:
@@ -75,6 +76,7 @@ def gradient_maps(crops: NDArray[np.uint8], upsample: int, blur: float) -> NDArr
     dx = large[:, 1:-1, 2:] - large[:, 1:-1, :-2]
     dy = large[:, :-2, 1:-1] - large[:, 2:, 1:-1]
     magnitude = np.sqrt(dx * dx + dy * dy)
+    magnitude[magnitude < _FLAT] = 0
     angle = np.arctan2(dy, dx)
     angle *= np.float32(ORIENTATIONS / (2 * np.pi))
     lower = np.floor(angle)

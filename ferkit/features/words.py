@@ -192,7 +192,7 @@ class VisualWords(FaceFeatures):
         words, weights = self._assign(crops)
         n = len(crops)
         columns = (self._cells()[:, None, :, None] * len(self.codebook_) + words).swapaxes(0, 1).reshape(n, -1)
-        values = np.broadcast_to(weights[:, None], (n, len(self.pyramid), *weights.shape[1:])).reshape(n, -1)
+        values = np.tile(weights.reshape(n, -1), len(self.pyramid))
         starts = np.arange(n + 1, dtype=np.int32) * columns.shape[1]
         out = sparse.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, self._width))
         out.sum_duplicates()
