@@ -28,7 +28,7 @@ PARTS = ("data", "indices", "indptr", "shape")
 FOLDER = re.compile(r"\w+-[0-9a-f]{24}(-learnt-[0-9a-f]{32})?")
 RUN_ONLY = ("n_jobs", "n_threads", "batch_size")
 """Parameters that change how a family runs, and not its numbers."""
-BAD = (OSError, ValueError, EOFError)
+BAD = (OSError, ValueError, TypeError, EOFError)
 """What reading a file that is cut off, overwritten or gone can raise."""
 
 
@@ -185,6 +185,8 @@ def _read_block(stem: Path) -> Any:
     data, indices, indptr, shape = (
         np.load(stem.with_name(f"{stem.name}.{part}.npy"), mmap_mode="r", allow_pickle=False) for part in PARTS
     )
+    if data.dtype != np.float32:
+        raise ValueError("not a block of rows")
     matrix = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
     matrix.check_format(full_check=True)
     return matrix

@@ -166,23 +166,25 @@ def measure(points: NDArray[np.float32]) -> NDArray[np.float32]:
     -------
     ndarray of shape (n, n_measures), dtype float32
     """
-    upright = _upright(points)
-    columns = [KINDS[kind](*(_centre(upright, group) for group in groups)) for kind, groups in MEASURES.values()]
+    with np.errstate(invalid="ignore"):  # NaN stands for a lost point
+        upright = _upright(points)
+        columns = [KINDS[kind](*(_centre(upright, group) for group in groups)) for kind, groups in MEASURES.values()]
     values = np.column_stack(columns).astype(np.float32)
     values[~np.isfinite(values)] = np.nan
     return values
 
 
 def _upright(points: NDArray[np.float32]) -> NDArray[np.complex128]:
-    """Points as complex numbers x + iy, eyes level around 0 and one apart."""
-    plane = points[..., 0].astype(np.float64) + 1j * points[..., 1]
-    right, left = plane[:, RIGHT_EYE].mean(axis=1), plane[:, LEFT_EYE].mean(axis=1)
+    """Points as complex numbers x + iy, shape (68, n), eyes level around 0 and one apart."""
+    plane = points[..., 0].T.astype(np.float64) + 1j * points[..., 1].T
+    right, left = _centre(plane, RIGHT_EYE), _centre(plane, LEFT_EYE)
     axis = np.where(np.abs(left - right) > 1e-6, left - right, np.nan)
-    return (plane - ((left + right) / 2)[:, None]) / axis[:, None]
+    return (plane - (left + right) / 2) / axis
 
 
 def _centre(plane: NDArray[np.complex128], group: Points) -> NDArray[np.complex128]:
-    return plane[:, group] if isinstance(group, int) else plane[:, group].mean(axis=1)
+    # Added point by point, so that the rounding does not depend on how many faces there are.
+    return plane[group] if isinstance(group, int) else sum(plane[point] for point in group) / len(group)
 
 
 def _distance(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:

@@ -116,7 +116,7 @@ class LBP(FaceFeatures):
         for rows in chunks(faces.shape, CHUNK_PIXELS):
             for scale, radius in enumerate(self.radii):
                 out[rows, scale] = self._histograms(faces.crops[rows], radius)
-        return out.reshape(len(faces), -1)
+        return out.reshape(len(faces), len(self.radii) * width)
 
     def _histograms(self, crops: NDArray[np.uint8], radius: float) -> NDArray[np.float32]:
         """Share of each code in each cell."""
