@@ -46,8 +46,10 @@ def lit(
 ) -> NDArray[np.float32]:
     """Gamma, light from one side, contrast and brightness; levels of 0 to 1, and beyond."""
     n, height, width = crops.shape
-    tables = (np.arange(256) / 255) ** np.exp(rng.uniform(-gamma, gamma, (n, 1)))
-    levels = np.take_along_axis(_floats(tables), crops.reshape(n, -1).astype(np.intp), axis=1).reshape(crops.shape)
+    tables = _floats((np.arange(256) / 255) ** np.exp(rng.uniform(-gamma, gamma, (n, 1))))
+    levels = np.empty(crops.shape, np.float32)
+    for table, crop, row in zip(tables, crops, levels, strict=True):
+        np.take(table, crop, out=row, mode="clip")  # "clip" writes straight into out
     towards = rng.uniform(0, 2 * np.pi, n)
     depth = rng.uniform(0, shadow, n) * (rng.random(n) < SHADOWED_SHARE)
     across = depth * np.cos(towards) * np.linspace(-1, 1, width)[:, None]

@@ -38,7 +38,7 @@ def cache_folder() -> Path:
     return (Path(home) if home else Path.home() / ".cache" / "ferkit") / "nets"
 
 
-def remember(data: bytes) -> str:
+def remember(data: bytes, suffix: str = ".onnx") -> str:
     """Keep a network so that ``find`` meets it again.
 
     It is written to the cache folder; where that cannot be written, it stays in the memory of this process.
@@ -47,6 +47,8 @@ def remember(data: bytes) -> str:
     ----------
     data : bytes
         Content of an ONNX file.
+    suffix : str, default=".onnx"
+        How the name of the kept file ends; a network's weights for training are kept as ".npz".
 
     Returns
     -------
@@ -55,7 +57,7 @@ def remember(data: bytes) -> str:
     """
     name = _sha256(data).hexdigest()
     try:
-        path = cache_folder() / f"{name}.onnx"
+        path = cache_folder() / f"{name}{suffix}"
         if _verified(path, name)[0] is None:
             _write(path, data)
         kept = _verified(path, name)[0] is not None
@@ -66,7 +68,7 @@ def remember(data: bytes) -> str:
     return name
 
 
-def find(sha256: str, path: str | Path | None = None) -> bytes:
+def find(sha256: str, path: str | Path | None = None, suffix: str = ".onnx") -> bytes:
     """Content of the network with this hash.
 
     Parameters
@@ -75,6 +77,8 @@ def find(sha256: str, path: str | Path | None = None) -> bytes:
         Hash of the ONNX file.
     path : str, Path or None, default=None
         Where it was last seen; looked at first.
+    suffix : str, default=".onnx"
+        How the name of the file ends.
 
     Raises
     ------
@@ -82,22 +86,24 @@ def find(sha256: str, path: str | Path | None = None) -> bytes:
         No place holds a file with this hash; the message names the places.
     """
     tried = []
-    for place in _places(sha256, path):
+    for place in _places(sha256, path, suffix):
         data, problem = _verified(place, sha256)
         if data is not None:
             return data
         tried.append(f"{place} ({problem})")
     if sha256 in _MEMORY:
         return _MEMORY[sha256]
-    raise ModelFileError(f"Got network sha256={sha256}, expected its ONNX file in one of: {', '.join(tried)}.")
+    raise ModelFileError(
+        f"Got network sha256={sha256}, expected its {suffix[1:].upper()} file in one of: {', '.join(tried)}."
+    )
 
 
-def _places(sha256: str, path: str | Path | None) -> Iterator[Path]:
+def _places(sha256: str, path: str | Path | None, suffix: str) -> Iterator[Path]:
     if path is not None:
         yield Path(path)
-    yield from sorted(ASSETS.glob("*.onnx")) or [ASSETS / "*.onnx"]
+    yield from sorted(ASSETS.glob(f"*{suffix}")) or [ASSETS / f"*{suffix}"]
     try:
-        yield cache_folder() / f"{sha256}.onnx"
+        yield cache_folder() / f"{sha256}{suffix}"
     except RuntimeError:  # a user without a home folder has no cache folder
         return
 
