@@ -16,7 +16,7 @@ from ferkit.recipe.schema import Part, Recipe
 def build(recipe: Recipe) -> Pipeline:
     """Unfitted pipeline with the steps ``faces``, ``features`` and ``model``.
 
-    Every ``random_state`` that the recipe leaves open takes the recipe's seed.
+    Every ``seed`` that the recipe leaves open is the recipe's.
 
     Examples
     --------
@@ -24,31 +24,36 @@ def build(recipe: Recipe) -> Pipeline:
     >>> [name for name, _ in recipe.build(recipe.load("hog_svm")).steps]
     ['faces', 'features', 'model']
     """
-    steps = [
-        ("faces", registry.resolve(registry.FACES)(**recipe.faces)),
-        ("features", _union(recipe.features) if recipe.features else "passthrough"),
-        ("model", _made(recipe.model)),
-    ]
-    pipeline = Pipeline(steps)
-    values = pipeline.get_params()
-    names = {name for name in values if name.rpartition("__")[2] == "random_state" and values[name] is None}
-    return pipeline.set_params(**dict.fromkeys(names, recipe.seed))
+    return Pipeline(
+        [
+            ("faces", _new(registry.FACES, recipe.faces, recipe.seed)),
+            ("features", _union(recipe) if recipe.features else "passthrough"),
+            ("model", _model(recipe.model, recipe.seed)),
+        ]
+    )
 
 
-def _union(features: dict[str, Part]) -> Any:
+def _union(recipe: Recipe) -> Any:
     from ferkit.features import FamilyUnion
 
-    families = [(key, registry.resolve(registry.FEATURES[part.kind])(**part.params)) for key, part in features.items()]
+    families = [
+        (key, _new(registry.FEATURES[part.kind], part.params, recipe.seed)) for key, part in recipe.features.items()
+    ]
     return FamilyUnion(families)
 
 
-def _made(value: Any) -> Any:
+def _new(target: str, params: dict[str, Any], seed: int) -> Any:
+    given = {"seed": seed} if "seed" in registry.parameters(target) else {}
+    return registry.resolve(target)(**given | params)
+
+
+def _model(value: Any, seed: int) -> Any:
     """Estimators in place of parts, however deep."""
     if isinstance(value, Part):
-        params = {name: _made(item) for name, item in value.params.items()}
-        return registry.resolve(registry.MODELS[value.kind])(**params)
+        params = {name: _model(item, seed) for name, item in value.params.items()}
+        return _new(registry.MODELS[value.kind], params, seed)
     if isinstance(value, dict):
-        return {name: _made(item) for name, item in value.items()}
+        return {name: _model(item, seed) for name, item in value.items()}
     return value
 
 
@@ -66,7 +71,7 @@ def describe(pipeline: Pipeline) -> str:
         text["faces"] = faces
     if steps["features"] != "passthrough":
         text["features"] = {key: _family(key, family) for key, family in steps["features"].families}
-    text["model"] = _model(steps["model"])
+    text["model"] = _model_text(steps["model"])
     return yaml.safe_dump(text, sort_keys=False, default_flow_style=None, width=100)
 
 
@@ -75,16 +80,16 @@ def _family(key: str, family: Any) -> dict[str, Any]:
     return ({} if kind == key else {"kind": kind}) | _changed(family)
 
 
-def _model(model: Any) -> Any:
+def _model_text(model: Any) -> Any:
     kind = _kind(model, registry.MODELS)
     nested = {name for name in (registry.BASES.get(kind), registry.INNER.get(kind)) if name}
     params = {name: value for name, value in _changed(model).items() if name not in nested}
     for name in sorted(nested):
         value = getattr(model, name)
         if isinstance(value, dict):
-            params[name] = {key: base if isinstance(base, str) else _model(base) for key, base in value.items()}
+            params[name] = {key: base if isinstance(base, str) else _model_text(base) for key, base in value.items()}
         elif value is not None:
-            params[name] = _model(value)
+            params[name] = _model_text(value)
     return {kind: params} if params else kind
 
 

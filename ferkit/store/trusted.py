@@ -49,14 +49,23 @@ NUMPY = {
 
 FERKIT = {
     "ferkit.augment.augment.Augment",
-    "ferkit.faces.extractor.FaceExtractor",
+    "ferkit.faces.extract.FaceExtractor",
     "ferkit.features.geometry.Geometry",
     "ferkit.features.hog.HOG",
     "ferkit.features.lbp.LBP",
     "ferkit.features.network.NetworkFeatures",
     "ferkit.features.union.FamilyUnion",
     "ferkit.features.words.VisualWords",
+    "ferkit.model.concatenation.Concatenation",
+    "ferkit.model.fusion.FusionHead",
+    "ferkit.model.fusion.LinearFusion",
+    "ferkit.model.kernel.Machine",
+    "ferkit.model.kernel.RBFSVM",
     "ferkit.model.linear.LinearSVM",
+    "ferkit.model.local.LocalSVM",
+    "ferkit.model.solver.Solution",
+    "ferkit.model.stacking.Stacking",
+    "ferkit.model.voting.Voting",
 }
 
 SKLEARN = {

@@ -1,0 +1,322 @@
+"""Recipe and data set to a fitted pipeline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from ferkit import store
+from ferkit.errors import DataError, PictureError
+from ferkit.labels import ordered
+from ferkit.recipe import registry
+from ferkit.recipe.build import build, describe
+from ferkit.recipe.rows import Rows, check_classes, divide, relabelled, wanted
+from ferkit.recipe.schema import Recipe
+from ferkit.recipe.search import best_settings
+from ferkit.records import Faces
+from ferkit.sources import Dataset
+
+CHUNK = 256
+"""Pictures held in memory at a time."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how many of how many are done (0 of 0 where that is not known)."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Rows that no base model and no network was fitted on, and what the fitted model says of them.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n,)
+        Labels.
+    proba : ndarray of shape (n, n_classes)
+        Probabilities; for rows that fitted the fusion, from fusions fitted on the other folds.
+    classes : list of str
+        Columns of ``proba``, in ferkit's order.
+    found : ndarray of shape (n,), dtype bool
+        Where a face was found.
+    groups : ndarray of shape (n,), dtype int
+        Rows that belong together.
+    data : str
+        What the rows are.
+    """
+
+    y: NDArray[Any]
+    proba: NDArray[np.float64]
+    classes: list[str]
+    found: NDArray[np.bool_]
+    groups: NDArray[np.intp]
+    data: str
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted pipeline and what there is to know about it.
+
+    Attributes
+    ----------
+    pipeline : Pipeline
+        Steps ``faces``, ``features`` and ``model``, ready for pictures.
+    manifest : dict
+        Recipe, data, counts and notes for the model file.
+    validation : Validation or None
+        Answers on the held-out rows; None where nothing was held out.
+    fitted, fusion : ndarray of dtype uint64
+        Hashes of the faces that fitted the model, and of those that fitted its fusion only.
+    """
+
+    pipeline: Pipeline
+    manifest: dict[str, Any]
+    validation: Validation | None
+    fitted: NDArray[np.uint64] = field(repr=False)
+    fusion: NDArray[np.uint64] = field(repr=False)
+
+    def save(self, path: str | Path, metrics: dict[str, Any] | None = None) -> Path:
+        """Write a model file; ``metrics`` go into its manifest."""
+        manifest = self.manifest | ({"metrics": metrics} if metrics is not None else {})
+        return store.save(self.pipeline, path, manifest, self.fitted, self.fusion)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """Faces and labels of the rows in use."""
+
+    faces: Faces
+    labels: NDArray[Any]
+    subjects: NDArray[Any] | None
+    held_out: NDArray[np.bool_]
+    skipped: list[tuple[str, str]]
+
+
+def fit(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    jobs: int | None = None,
+    cache: Any = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Fit a recipe on a data set.
+
+    Faces are found once, near-duplicates are kept on one side of every split, features are computed once, settings are
+    searched for on the training rows, and the model is fitted.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    dataset : Dataset
+        Labelled pictures; bad ones are skipped and counted.
+    jobs : int or None, default=None
+        Threads or processes for the steps that can use several; -1 for one a core.
+    cache : str, Path, FeatureCache or None, default=None
+        Where computed features are kept, so that another fit starts at the classifier.
+    progress : callable or None, default=None
+        Called as ``progress(step, done, total)``.
+
+    Raises
+    ------
+    DataError
+        Fewer than two classes, a split that the set does not have, no picture that can be read.
+    InputError
+        A setting that an estimator refuses.
+
+    Examples
+    --------
+    >>> from ferkit import recipe
+    >>> from ferkit.sources import sample
+    >>> fitted = recipe.fit(recipe.load("hog_svm", ["features.hog.cell=16"]), sample(140))
+    >>> fitted.validation.proba.shape
+    (21, 7)
+    """
+    tell = progress or (lambda step, done, total: None)
+    pipeline = build(recipe)
+    _share_work(pipeline, jobs, cache)
+    data = relabelled(dataset, recipe)
+    train, held_out, name = wanted(data, recipe)
+    check_classes(data.labels, train, held_out)
+    chosen = train | held_out
+    material = _extract(pipeline[0], data[chosen], held_out[chosen], tell)
+    tell("near-duplicates", 0, 0)
+    rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name)
+    found = _search(recipe, pipeline, material, rows, tell) if recipe.search else {}
+    X, fusion, groups, y = _train_rows(recipe, pipeline, material, rows, tell)
+    tell(f"model ({recipe.model.kind})", 0, 0)
+    _fit_model(pipeline[-1], X, y, groups, fusion)
+    tell("validation", 0, 0)
+    validation = _validate(pipeline, material, rows)
+    manifest = _manifest(recipe, pipeline, data, material, rows) | found
+    hashes = store.seen_hashes(material.faces)
+    fused = registry.fuses(recipe.model.kind)
+    return Fitted(pipeline, manifest, validation, hashes[rows.train], hashes[rows.held_out if fused else []])
+
+
+def _share_work(pipeline: Pipeline, jobs: int | None, cache: Any) -> None:
+    if jobs is not None:
+        names = [name for name in pipeline.get_params() if name.rpartition("__")[2] == "n_jobs"]
+        pipeline.set_params(**dict.fromkeys(names, jobs))
+    if pipeline.named_steps["features"] != "passthrough":
+        pipeline.set_params(features__cache=cache)
+
+
+def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: Progress) -> _Material:
+    """Faces of all pictures that can be read."""
+    parts: list[Faces] = []
+    kept: list[int] = []
+    skipped = list(data.skipped)
+    for start in range(0, len(data), CHUNK):
+        tell("faces", start, len(data))
+        rows, pictures, bad = _read(data, range(start, min(start + CHUNK, len(data))))
+        skipped += bad
+        if rows:
+            faces = (extractor if parts else extractor.fit(pictures)).transform(pictures)
+            parts.append(faces)
+            kept.extend(rows)
+    if not kept:
+        raise DataError(f"Got {len(data)} pictures of which none can be read, expected at least 2.")
+    tell("faces", len(data), len(data))
+    faces = Faces.merge(parts)
+    faces = Faces(faces.crops, faces.points, faces.boxes_xyxy, faces.found, kept)
+    subjects = None if data.subjects is None else data.subjects[kept]
+    return _Material(faces, data.labels[kept].astype(str), subjects, held_out[kept], skipped)
+
+
+def _read(data: Dataset, rows: range) -> tuple[list[int], Any, list[tuple[str, str]]]:
+    """Rows whose pictures can be read, those pictures, and the others with the reason."""
+    if isinstance(data.pictures, np.ndarray):
+        return list(rows), data.pictures[rows.start : rows.stop], []
+    good, pictures, bad = [], [], []
+    for row in rows:
+        try:
+            pictures.append(data.pictures[row])
+            good.append(row)
+        except PictureError as error:
+            bad.append((str(data.names[row]), str(error)))
+    return good, pictures, bad
+
+
+def _train_rows(
+    recipe: Recipe, pipeline: Pipeline, material: _Material, rows: Rows, tell: Progress
+) -> tuple[Any, NDArray[np.bool_] | None, NDArray[Any], NDArray[Any]]:
+    """What the model is fitted on: features, fusion mask, groups and labels."""
+    faces, y, groups = material.faces[rows.train], material.labels[rows.train], rows.groups[rows.train]
+    if recipe.augment and recipe.augment["copies"]:
+        faces, y, groups = _augmented(recipe, faces, y, groups)
+    union = pipeline.named_steps["features"]
+    if union != "passthrough":
+        tell("features: fit", 0, 0)
+        union.fit(faces, y)
+    fusion = None
+    if registry.fuses(recipe.model.kind) and len(rows.held_out):
+        fusion = np.repeat([False, True], [len(y), len(rows.held_out)])
+        faces = Faces.merge([faces, material.faces[rows.held_out]])
+        y = np.concatenate([y, material.labels[rows.held_out]])
+        groups = np.concatenate([groups, rows.groups[rows.held_out]])
+    if union == "passthrough":
+        return faces, fusion, groups, y
+    tell(f"features: {', '.join(recipe.features)} of {len(faces)} faces", 0, 0)
+    return union.transform(faces), fusion, groups, y
+
+
+def _augmented(recipe: Recipe, faces: Faces, y: NDArray[Any], groups: NDArray[Any]) -> tuple[Faces, Any, Any]:
+    from ferkit.augment import augmented
+
+    settings = {"seed": recipe.seed} | dict(recipe.augment or {})
+    copies = settings.pop("copies")
+    more, labels = augmented(faces, y, copies, augment=registry.resolve(registry.AUGMENT)(**settings))
+    return more, labels, np.concatenate([groups] * (1 + copies))
+
+
+def _fit_model(model: Any, X: Any, y: NDArray[Any], groups: NDArray[Any], fusion: NDArray[np.bool_] | None) -> None:
+    known = {"groups": groups, "fusion": fusion}
+    takes = signature(model.fit).parameters
+    model.fit(X, y, **{name: rows for name, rows in known.items() if rows is not None and name in takes})
+
+
+def _search(recipe: Recipe, pipeline: Pipeline, material: _Material, rows: Rows, tell: Progress) -> dict[str, Any]:
+    """Best settings, which are also set in the pipeline. Pictures are not augmented here."""
+    assert recipe.search is not None
+    fuse = registry.fuses(recipe.model.kind) and len(rows.held_out) > 0
+    used = np.concatenate([rows.train, rows.held_out]) if fuse else rows.train
+    fusion = np.isin(used, rows.held_out) if fuse else None
+    faces, y, groups = material.faces[used], material.labels[used], rows.groups[used]
+    union = pipeline.named_steps["features"]
+    if union == "passthrough" or any(path.startswith("features__") for path in recipe.search.params):
+        X: Any = faces
+        steps = pipeline.steps[1:]
+    else:
+        X = union.fit(material.faces[rows.train], material.labels[rows.train]).transform(faces)
+        steps = pipeline.steps[2:]
+    tell(f"search ({recipe.search.kind}, {len(recipe.search.params)} settings)", 0, 0)
+    best, score = best_settings(recipe.search, Pipeline(steps), X, y, groups, fusion, recipe.seed)
+    pipeline.set_params(**best)
+    named = {path.replace("__", "."): value for path, value in best.items()}
+    return {"search": {"best": named, "score": score, "metric": recipe.search.score}}
+
+
+def _validate(pipeline: Pipeline, material: _Material, rows: Rows) -> Validation | None:
+    if not len(rows.held_out):
+        return None
+    faces, y, groups = material.faces[rows.held_out], material.labels[rows.held_out], rows.groups[rows.held_out]
+    X = (
+        faces
+        if pipeline.named_steps["features"] == "passthrough"
+        else pipeline.named_steps["features"].transform(faces)
+    )
+    model = pipeline[-1]
+    data = rows.held_out_name
+    if "fusion" in signature(model.fit).parameters:
+        proba = model.cross_fitted(X, y, groups=groups)
+        data += ", cross-fitted"
+    else:
+        proba = model.predict_proba(X)
+    classes = ordered(str(label) for label in model.classes_)
+    order = [model.classes_.tolist().index(label) for label in classes]
+    return Validation(y, np.asarray(proba, np.float64)[:, order], classes, faces.found, groups, data)
+
+
+def _manifest(recipe: Recipe, pipeline: Pipeline, data: Dataset, material: _Material, rows: Rows) -> dict[str, Any]:
+    used = np.concatenate([rows.train, rows.held_out])
+    found = material.faces.found[used]
+    copies = recipe.augment["copies"] if recipe.augment else 0
+    return {
+        "name": recipe.name,
+        "recipe": recipe.text,
+        "settings": describe(pipeline),
+        "data": {"kind": data.kind, "fingerprint": _fingerprint(material, used), "held_out": rows.held_out_name},
+        "rows": {
+            "train": len(rows.train),
+            "augmented": len(rows.train) * copies,
+            "held_out": len(rows.held_out),
+            "twins_left_out": rows.twins,
+            "skipped": len(material.skipped),
+            "not_found": int((~found).sum()),
+        },
+        "classes": {label: Counter(material.labels[rows.train])[label] for label in ordered(material.labels)},
+        "skipped": [f"{name}: {reason}" for name, reason in material.skipped[:100]],
+        "licence": _licence(recipe),
+    }
+
+
+def _fingerprint(material: _Material, used: NDArray[np.intp]) -> str:
+    """Content of the data that was used: the same rows in another order give the same text."""
+    hashes = store.seen_hashes(material.faces)[used]
+    lines = sorted(f"{number:016x} {label}" for number, label in zip(hashes, material.labels[used], strict=True))
+    return blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+
+def _licence(recipe: Recipe) -> str:
+    note = "The terms of the data that it was trained on apply to the model."
+    if str(recipe.faces.get("landmarks")) == "68":
+        note += " It needs dlib's 68-point predictor, which was trained on data for non-commercial use."
+    return note

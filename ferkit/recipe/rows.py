@@ -1,0 +1,151 @@
+"""Which rows of a data set fit the model, which are held out, and which belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import DataError, RecipeError
+from ferkit.labels import EXPRESSIONS, ordered
+from ferkit.model.folds import fold_of
+from ferkit.recipe.schema import Recipe
+from ferkit.recipe.text import nearest
+from ferkit.records import Faces
+from ferkit.sources import Dataset, near_duplicates
+from ferkit.sources.duplicates import connected
+
+PARTS = 20
+"""A share is held out in parts of this many."""
+AUTO_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows by what they are for.
+
+    Attributes
+    ----------
+    train : ndarray of int
+        Rows that fit the model.
+    held_out : ndarray of int
+        Rows that fit the fusion only, or only score.
+    groups : ndarray of shape (n,), dtype int
+        Rows of one person or of one chain of near-duplicates share a number.
+    twins : int
+        Training rows left out because a held-out row is a near-duplicate.
+    held_out_name : str
+        What the held-out rows are.
+    """
+
+    train: NDArray[np.intp]
+    held_out: NDArray[np.intp]
+    groups: NDArray[np.intp]
+    twins: int
+    held_out_name: str
+
+
+def relabelled(dataset: Dataset, recipe: Recipe) -> Dataset:
+    """Data set with the recipe's labels."""
+    if not recipe.labels:
+        return dataset
+    known = set(dataset.labels)
+    for name in recipe.labels:
+        # a built-in label that this set lacks is no slip: one recipe serves several sets
+        if name not in known and name not in EXPRESSIONS:
+            raise RecipeError(
+                f"Got label {name!r} in labels, expected one of {', '.join(dataset.classes)}.{nearest(name, known)}"
+            )
+    return dataset.relabel(recipe.labels)
+
+
+def wanted(dataset: Dataset, recipe: Recipe) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
+    """Rows to train on before any share is held out, rows of a held-out split, and what will be held out."""
+    train = np.ones(len(dataset), bool)
+    name = recipe.split or ("Training" if "Training" in dataset.split_names else None)
+    if name is not None:
+        train = dataset.splits == _split(dataset, name)
+    held_out = np.zeros(len(dataset), bool)
+    if recipe.held_out == "none":
+        return train, held_out, "none"
+    chosen = recipe.held_out
+    if chosen == "auto":
+        chosen = "PublicTest" if "PublicTest" in dataset.split_names and name != "PublicTest" else AUTO_SHARE
+    if isinstance(chosen, float):
+        return train, held_out, f"{chosen:.0%} of the training rows"
+    chosen = _split(dataset, chosen)
+    held_out = dataset.splits == chosen
+    if (train & held_out).any():
+        raise DataError(f"Got split={chosen!r} both to train on and to hold out, expected two different splits.")
+    return train, held_out, chosen
+
+
+def _split(dataset: Dataset, name: str) -> str:
+    """The set's own spelling of a split."""
+    return str(dataset.split(name).splits[0])
+
+
+def divide(
+    recipe: Recipe,
+    faces: Faces,
+    labels: NDArray[Any],
+    subjects: NDArray[Any] | None,
+    held_out: NDArray[np.bool_],
+    name: str,
+) -> Rows:
+    """Hold out what the recipe says, without near-duplicates on both sides.
+
+    Parameters
+    ----------
+    faces : Faces of n rows
+        All rows, those of a held-out split included.
+    labels, subjects : ndarray of shape (n,)
+    held_out : ndarray of shape (n,), dtype bool
+        Rows of a held-out split; all false where a share is to be held out.
+    name : str
+        What is held out, as ``wanted`` says it.
+    """
+    pairs = near_duplicates(faces.crops)
+    groups = _groups(pairs, subjects, len(faces))
+    twins = np.zeros(len(faces), bool)
+    if name != "none" and not held_out.any():
+        share = recipe.held_out if isinstance(recipe.held_out, float) else AUTO_SHARE
+        held_out = _share(labels, groups, share, recipe.seed)
+    elif recipe.leave_out_twins:
+        crossing = pairs[held_out[pairs[:, 0]] != held_out[pairs[:, 1]]]
+        twins[crossing.ravel()] = True
+        twins &= ~held_out
+    train = ~held_out & ~twins
+    check_classes(labels, train, held_out)
+    return Rows(np.flatnonzero(train), np.flatnonzero(held_out), groups, int(twins.sum()), name)
+
+
+def _groups(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
+    if subjects is None:
+        return connected(pairs, n)
+    same = [np.flatnonzero(subjects == person) for person in sorted(set(subjects) - {""})]
+    chains = [np.column_stack([rows[:-1], rows[1:]]) for rows in same]
+    return connected(np.concatenate([pairs, *chains]), n)
+
+
+def _share(labels: NDArray[Any], groups: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
+    """About this share of each class, whole groups; a class that lies in one group stays on the training side."""
+    codes = np.unique(labels, return_inverse=True)[1]
+    fold = fold_of(codes, groups, PARTS, seed)
+    held_out = fold < max(1, round(share * (fold.max() + 1)))
+    return held_out & np.isin(labels, np.unique(labels[~held_out]))
+
+
+def check_classes(labels: NDArray[Any], train: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
+    """Refuse rows that no classifier can be fitted on, and held-out labels that none could know."""
+    classes = ordered(labels[train])
+    if len(classes) < 2:
+        got = f"1 class ({classes[0]!r})" if classes else "no rows"
+        raise DataError(f"Got {got} to train on, expected at least 2 classes.")
+    if strange := sorted(set(labels[held_out]) - set(classes)):
+        raise DataError(
+            f"Got held-out rows of {strange[0]!r}, expected labels that the training rows have. "
+            f"To leave them out: --set labels.{strange[0]}=drop"
+        )
