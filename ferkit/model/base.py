@@ -35,7 +35,7 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
         Columns seen at fit, over all families.
     """
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, *, groups: Any = None) -> Self:
         """Learn from labelled rows.
 
         Parameters

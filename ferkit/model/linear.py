@@ -136,8 +136,9 @@ class LinearSVM(FaceClassifier):
 
         fold = fold_of(codes, groups, self.calibration_folds, self.seed)
         held_out = out_of_fold(codes, fold, margins)
-        middle = [np.mean([solution[i] for solution in solved], axis=0) for i in (0, 1)]
-        return *fit_vector(held_out, codes, weights), Solution(middle[0], middle[1], 0, False)
+        middle = np.mean([solution.weights for solution in solved], axis=0)
+        start = Solution(middle, np.mean([solution.intercept for solution in solved], axis=0), 0, False)
+        return *fit_vector(held_out, codes, weights), start
 
     def _solve(self, X: Any, codes: Array, weights: Array, start: Solution | None = None) -> Solution:
         k = len(self.classes_)

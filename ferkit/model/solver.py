@@ -144,9 +144,7 @@ def minimise(
     return Solution(W, b, max_iter, False)
 
 
-def _line_search(
-    W: Array, Z: Array, dW: Array, dZ: Array, loss: Any, value: Array, descent: Array
-) -> Array:
+def _line_search(W: Array, Z: Array, dW: Array, dZ: Array, loss: Any, value: Array, descent: Array) -> Array:
     """Step of each column that lowers its problem enough (Armijo); 0 where rounding leaves nothing to gain."""
     step = np.ones(W.shape[1], W.dtype)
     for _ in range(HALVINGS):
@@ -159,9 +157,7 @@ def _line_search(
     return np.where(high, 0, step).astype(W.dtype)
 
 
-def _newton_step(
-    X: Any, Xt: Any, loss: Any, shape: Array, gW: Array, gb: Array, slack: Array
-) -> tuple[Array, Array]:
+def _newton_step(X: Any, Xt: Any, loss: Any, shape: Array, gW: Array, gb: Array, slack: Array) -> tuple[Array, Array]:
     """Conjugate gradients for the Newton direction, every problem with its own step lengths."""
     total = loss.total
     dW, db = np.zeros_like(gW), np.zeros_like(gb)

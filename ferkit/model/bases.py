@@ -1,0 +1,120 @@
+"""Base models by family: what stacking and voting share."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import clone
+
+from ferkit.errors import InputError
+from ferkit.model.base import FaceClassifier
+from ferkit.records import Features
+
+Array = NDArray[Any]
+PASSTHROUGH = "passthrough"
+
+
+class FamilyModels(FaceClassifier):
+    """Classifier with one base model for each family, in the parameter ``bases``.
+
+    Parameters of a base are set by the family's name, as in ``hog__C``.
+    """
+
+    bases: dict[str, Any] | None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters, with those of the bases as ``family__parameter``."""
+        params: dict[str, Any] = super().get_params(deep=deep)
+        for family, base in self._named().items() if deep else ():
+            params.setdefault(family, base)
+            if hasattr(base, "get_params"):
+                params |= {f"{family}__{name}": value for name, value in base.get_params(deep=True).items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of a base as ``family__parameter``, or a whole base by its family."""
+        own = signature(type(self)).parameters
+        super().set_params(**{name: value for name, value in params.items() if name.split("__")[0] in own})
+        for name, value in params.items():
+            family, _, inner = name.partition("__")
+            if family in own:
+                continue
+            if family not in self._named():
+                raise InputError(f"Got parameter {name!r}, expected one of {sorted(self.get_params())}.")
+            if inner:
+                self._named()[family].set_params(**{inner: value})
+            else:
+                self.bases = {**self._named(), family: value}
+        return self
+
+    def _named(self) -> dict[str, Any]:
+        """Bases by family; a wrong value of ``bases`` is refused at fit, not here."""
+        return self.bases if isinstance(self.bases, dict) else {}
+
+    def _bases(self, X: Features, default: Any) -> dict[str, Any]:
+        """A fresh model, or "passthrough", for each family of X."""
+        if self.bases is not None and not isinstance(self.bases, dict):
+            raise InputError(f"Got bases={self.bases!r}, expected a dict of family to classifier, or None.")
+        given = self._named()
+        unknown = sorted(set(given) - set(X.blocks))
+        if unknown:
+            raise InputError(f"Got bases for {unknown}, expected families among {list(X.blocks)}.")
+        chosen = {family: given.get(family, default) for family in X.blocks}
+        for family, base in chosen.items():
+            if base != PASSTHROUGH and not hasattr(base, "fit"):
+                raise InputError(f"Got bases={{{family!r}: {base!r}}}, expected a classifier or {PASSTHROUGH!r}.")
+            if base == PASSTHROUGH and sparse.issparse(X[family]):
+                raise InputError(f"Got bases={{{family!r}: {base!r}}}, expected a classifier for a sparse family.")
+        return {family: base if base == PASSTHROUGH else clone(base) for family, base in chosen.items()}
+
+
+def fit_base(base: Any, X: Any, y: Array, groups: Any) -> Any:
+    """Fit one base on one family's matrix, with groups where it takes them."""
+    takes_groups = groups is not None and "groups" in signature(base.fit).parameters
+    return base.fit(X, y, groups=groups) if takes_groups else base.fit(X, y)
+
+
+def margins(base: Any, X: Any, classes: Array) -> Array:
+    """Uncalibrated numbers of a fitted classifier, one column for each of ``classes``.
+
+    Parameters
+    ----------
+    base : classifier
+        With ``decision_function``, or else ``predict_proba``, whose logarithm is taken.
+    X : ndarray or csr_array of shape (n, n_features)
+    classes : ndarray of shape (n_classes,)
+        Sorted; those that the base does not know get the lowest number of their row.
+
+    Returns
+    -------
+    ndarray of shape (n, n_classes), dtype float64
+    """
+    if hasattr(base, "decision_function"):
+        numbers = np.asarray(base.decision_function(X), dtype=np.float64)
+        numbers = numbers[:, None] * [-0.5, 0.5] if numbers.ndim == 1 else numbers
+    else:
+        numbers = np.log(np.clip(np.asarray(base.predict_proba(X), dtype=np.float64), 1e-6, None))
+    if numbers.shape[1] != len(base.classes_):
+        raise InputError(
+            f"Got {numbers.shape[1]} margins of {type(base).__name__}, expected {len(base.classes_)}, one for each class."
+        )
+    out = np.repeat(numbers.min(axis=1, keepdims=True), len(classes), axis=1)
+    out[:, np.searchsorted(classes, base.classes_)] = numbers
+    return out
+
+
+def logit_order(X: Features, family: str, classes: Array) -> list[int]:
+    """Columns of a family of logits in the order of ``classes``, by the names of its columns where it has any.
+
+    Columns whose names are not those of the classes keep their order.
+    """
+    width = X[family].shape[1]
+    names = [name.rpartition("/")[2] for name in (X.names or {}).get(family, [])]
+    wanted = [str(label) for label in classes]
+    if len(names) == width and set(wanted) <= set(names):
+        return [names.index(label) for label in wanted]
+    return list(range(width))

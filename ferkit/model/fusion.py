@@ -1,0 +1,283 @@
+"""What fuses the margins of several families: a linear fusion and a small neural head."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+from ferkit.model.base import FaceClassifier, choice, join, positive
+from ferkit.model.calibration import fit_temperature, log_softmax, mean_log_loss
+from ferkit.model.folds import fold_of, out_of_fold
+from ferkit.model.scaling import apply_scaling, fit_scaling
+from ferkit.records import Features
+
+Array = NDArray[Any]
+PULLS = (np.inf, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+RIDGE = 1e-4
+
+
+class LinearFusion(FaceClassifier):
+    """Multinomial logistic regression on margins, drawn towards one weight a family.
+
+    The logit of a class is the sum over families of ``weight * margin of that class``, plus, for ``weights="full"``, a
+    matrix that lets every margin speak for every class, plus a bias. The matrix is drawn to 0 with a strength chosen by
+    cross-validation, so few rows end near one weight a family and many rows use the whole matrix. A family whose
+    columns are not one for each class takes part through its matrix only.
+
+    Parameters
+    ----------
+    weights : {"full", "family"}, default="full"
+        One weight a family and a matrix, or only one weight of 0 or more a family.
+    pull : float or "auto", default="auto"
+        Strength that draws the matrix to 0, against the mean log loss; "auto" tries several.
+    folds : int, default=5
+        Folds that choose the strength and whose held-out logits fit the temperature.
+    calibrate : bool, default=True
+        Divide the logits by a temperature fitted on held-out logits.
+    seed : int, default=0
+        For the folds.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_classes, n_features)
+        Logits are ``X @ coef_.T + intercept_``.
+    intercept_ : ndarray of shape (n_classes,)
+    family_weights_ : dict of str to float
+        Weight of each family whose columns are one for each class.
+    pull_ : float
+        Strength used.
+    temperature_ : float
+        Temperature, already in ``coef_`` and ``intercept_``.
+
+    References
+    ----------
+    Wolpert: Stacked generalization (1992).
+    """
+
+    def __init__(
+        self,
+        weights: str = "full",
+        *,
+        pull: float | str = "auto",
+        folds: int = 5,
+        calibrate: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.weights = weights
+        self.pull = pull
+        self.folds = folds
+        self.calibrate = calibrate
+        self.seed = seed
+
+    def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
+        self._check_params()
+        k = len(self.classes_)
+        shared = [name for name, width in self.families_.items() if width == k]
+        pulls = self._pulls(bool(shared))
+        matrix = np.asarray(X, dtype=np.float64)
+        blocks = np.stack([matrix[:, X.families[name]] for name in shared]) if shared else np.zeros((0, len(codes), k))
+        self.pull_, self.temperature_ = pulls[0], 1.0
+        if self.calibrate or len(pulls) > 1:
+            fold = fold_of(codes, groups, self.folds, self.seed)
+            held_out = self._held_out(matrix, blocks, codes, fold, pulls)
+            best = int(np.argmin([mean_log_loss(logits, codes) for logits in held_out]))
+            self.pull_ = pulls[best]
+            self.temperature_ = fit_temperature(held_out[best], codes) if self.calibrate else 1.0
+        own, coef, bias = _fit_path(matrix, blocks, codes, k, [p for p in pulls if p >= self.pull_])[-1]
+        for name, weight in zip(shared, own, strict=True):
+            coef[X.families[name]] += weight * np.eye(k)
+        self.coef_, self.intercept_ = coef.T / self.temperature_, bias / self.temperature_
+        self.family_weights_ = {name: float(w / self.temperature_) for name, w in zip(shared, own, strict=True)}
+
+    def _logits(self, X: Features) -> Array:
+        return np.asarray(join(X) @ self.coef_.T + self.intercept_)
+
+    def _held_out(self, matrix: Array, blocks: Array, codes: Array, fold: Array, pulls: list[float]) -> list[Array]:
+        """Held-out logits for each strength."""
+        k = len(self.classes_)
+
+        def logits(train: Array, test: Array) -> Array:
+            path = _fit_path(matrix[train], blocks[:, train], codes[train], k, pulls)
+            return np.hstack([_mix(matrix[test], blocks[:, test], *fitted) for fitted in path])
+
+        out = np.empty((len(codes), k * len(pulls)))
+        for held_out in range(int(fold.max()) + 1):
+            test = fold == held_out
+            out[test] = logits(np.flatnonzero(~test), np.flatnonzero(test))
+        return [out[:, i * k : (i + 1) * k] for i in range(len(pulls))]
+
+    def _pulls(self, any_shared: bool) -> list[float]:
+        """Strengths to try, strongest first; an infinite one leaves the matrix out."""
+        if self.weights == "family":
+            return [np.inf]
+        if self.pull != "auto":
+            return [float(self.pull)]
+        return [pull for pull in PULLS if any_shared or np.isfinite(pull)]
+
+    def _check_params(self) -> None:
+        choice("weights", self.weights, ("full", "family"))
+        positive("folds", self.folds, whole=True, least=2)
+        if self.pull != "auto":
+            positive("pull", self.pull)
+
+
+def _mix(matrix: Array, blocks: Array, own: Array, coef: Array, bias: Array) -> Array:
+    return np.asarray(np.tensordot(own, blocks, axes=1) + matrix @ coef + bias)
+
+
+def _fit_path(
+    matrix: Array, blocks: Array, codes: Array, k: int, pulls: list[float]
+) -> list[tuple[Array, Array, Array]]:
+    """Family weights, matrix and bias for each strength, each started from the one before."""
+    families, (n, d) = len(blocks), matrix.shape
+    right = (codes[:, None] == np.arange(k)).astype(np.float64)
+    params = np.concatenate([np.full(families, 1.0 / max(families, 1)), np.zeros(d * k + k)])
+    fitted = []
+    for pull in pulls:
+        free = np.isfinite(pull)
+
+        def cost(params: Array, pull: float = pull, free: bool = bool(free)) -> tuple[float, Array]:
+            own, coef, bias = _split(params, families, d, k)
+            logs = log_softmax(_mix(matrix, blocks, own, coef, bias) if free else np.tensordot(own, blocks, 1) + bias)
+            error = (np.exp(logs) - right) / n
+            slope_own = np.tensordot(blocks, error, axes=2) + RIDGE * own
+            slope_coef = matrix.T @ error + pull * coef if free else np.zeros((d, k))
+            value = -(logs * right).sum() / n + RIDGE / 2 * (own @ own)
+            value += pull / 2 * float((coef * coef).sum()) if free else 0.0
+            return value, np.concatenate([slope_own, slope_coef.ravel(), error.sum(axis=0)])
+
+        bounds = [(0.0, None)] * families + [(None, None)] * (d * k + k)
+        options = {"maxiter": 300, "gtol": 1e-6, "ftol": 1e-11}
+        params = minimize(cost, params, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+        own, coef, bias = _split(params, families, d, k)
+        fitted.append((own.copy(), coef.copy(), bias - bias.mean()))
+    return fitted
+
+
+def _split(params: Array, families: int, d: int, k: int) -> tuple[Array, Array, Array]:
+    return params[:families], params[families : families + d * k].reshape(d, k), params[families + d * k :]
+
+
+class FusionHead(FaceClassifier):
+    """Small neural network with one hidden layer, as a fusion of margins or over a matrix of reduced features.
+
+    Several networks that differ in their random start are fitted with scikit-learn's ``MLPClassifier`` for a fixed
+    number of epochs and their logits are averaged; what is kept is plain arrays.
+
+    Parameters
+    ----------
+    hidden : int, default=32
+        Hidden units (rectified linear) of each network.
+    epochs : int, default=60
+        Passes over the rows.
+    alpha : float, default=0.01
+        Strength that draws the weights to 0.
+    learning_rate : float, default=0.001
+        Step of Adam.
+    batch_size : int, default=128
+        Rows of a step.
+    members : int, default=3
+        Networks averaged.
+    calibrate : bool, default=True
+        Divide the logits by a temperature fitted on held-out logits.
+    calibration_folds : int, default=3
+        Folds for that.
+    seed : int, default=0
+        For starts, order and folds.
+
+    Attributes
+    ----------
+    hidden_weights_, hidden_bias_ : ndarray of shape (n_features, members * hidden) and (members * hidden,)
+    out_weights_, out_bias_ : ndarray of shape (members * hidden, n_classes) and (n_classes,)
+        Logits are ``max(0, (X - mean_) * scale_ @ hidden_weights_ + hidden_bias_) @ out_weights_ + out_bias_``.
+    mean_, scale_ : ndarray of shape (n_features,)
+    temperature_ : float
+        Temperature, already in ``out_weights_`` and ``out_bias_``.
+    """
+
+    def __init__(
+        self,
+        hidden: int = 32,
+        *,
+        epochs: int = 60,
+        alpha: float = 0.01,
+        learning_rate: float = 0.001,
+        batch_size: int = 128,
+        members: int = 3,
+        calibrate: bool = True,
+        calibration_folds: int = 3,
+        seed: int = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.epochs = epochs
+        self.alpha = alpha
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.members = members
+        self.calibrate = calibrate
+        self.calibration_folds = calibration_folds
+        self.seed = seed
+
+    def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
+        self._check_params()
+        matrix = join(X)
+        self.mean_, self.scale_ = fit_scaling(matrix, standardize=True)
+        # fit_scaling gives rows a norm of 1; a network wants columns of deviation 1.
+        self.scale_ = self.scale_ * np.sqrt(max(np.count_nonzero(self.scale_), 1))
+        scaled = apply_scaling(matrix, self.mean_, self.scale_)
+        self.temperature_ = 1.0
+        if self.calibrate:
+            fold = fold_of(codes, groups, self.calibration_folds, self.seed)
+            held_out = out_of_fold(codes, fold, lambda a, b: _forward(scaled[b], self._train(scaled[a], codes[a])))
+            self.temperature_ = fit_temperature(held_out, codes)
+        layers = self._train(scaled, codes)
+        self.hidden_weights_, self.hidden_bias_ = layers[:2]
+        self.out_weights_, self.out_bias_ = (layer / self.temperature_ for layer in layers[2:])
+
+    def _logits(self, X: Features) -> Array:
+        layers = [self.hidden_weights_, self.hidden_bias_, self.out_weights_, self.out_bias_]
+        return _forward(apply_scaling(join(X), self.mean_, self.scale_), layers)
+
+    def _train(self, X: Any, codes: Array) -> list[Array]:
+        """Layers of all networks side by side."""
+        fitted = [self._member(X, codes, self.seed + i) for i in range(self.members)]
+        wide = [np.concatenate([layers[i] for layers in fitted], axis=-1) for i in (0, 1)]
+        deep = np.concatenate([layers[2] for layers in fitted]) / self.members
+        return [*wide, deep, np.mean([layers[3] for layers in fitted], axis=0)]
+
+    def _member(self, X: Any, codes: Array, seed: int) -> list[Array]:
+        network = MLPClassifier(
+            (self.hidden,),
+            alpha=self.alpha,
+            batch_size=min(self.batch_size, X.shape[0]),
+            learning_rate_init=self.learning_rate,
+            max_iter=self.epochs,
+            n_iter_no_change=self.epochs + 1,
+            random_state=seed,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # The number of epochs is fixed on purpose.
+            network.fit(X, codes)
+        (first, second), (bias, out) = network.coefs_, network.intercepts_
+        if second.shape[1] == 1:  # Two classes share one logistic output.
+            second, out = second * [-0.5, 0.5], out * [-0.5, 0.5]
+        return [first, bias, second, out]
+
+    def _check_params(self) -> None:
+        for name in ("hidden", "epochs", "batch_size", "members"):
+            positive(name, getattr(self, name), whole=True, least=1)
+        positive("calibration_folds", self.calibration_folds, whole=True, least=2)
+        positive("learning_rate", self.learning_rate)
+        if self.alpha != 0:
+            positive("alpha", self.alpha)
+
+
+def _forward(X: Any, layers: list[Array]) -> Array:
+    hidden = np.maximum(np.asarray(X @ layers[0]) + layers[1], 0)
+    return np.asarray(hidden @ layers[2] + layers[3])

@@ -1,0 +1,288 @@
+"""Stacking: one model a family, and a fusion that learns from margins of rows the models were not fitted on."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from ferkit.errors import InputError
+from ferkit.model.base import choice, positive
+from ferkit.model.bases import PASSTHROUGH, FamilyModels, fit_base, logit_order, margins
+from ferkit.model.calibration import softmax
+from ferkit.model.folds import fold_of, out_of_fold
+from ferkit.model.fusion import FusionHead, LinearFusion
+from ferkit.model.linear import LinearSVM
+from ferkit.model.scaling import fit_scaling
+from ferkit.records import Features
+
+Array = NDArray[Any]
+
+
+class Stacking(FamilyModels):
+    """Late fusion: the margins of each family's model are z-scored by family and fused by a second model.
+
+    The fusion never learns from margins of rows that a base was fitted on: either ``fit`` is told which rows fit the
+    fusion only, or out-of-fold margins are used. Bases are stacked uncalibrated; only the fused logits are calibrated.
+
+    Parameters
+    ----------
+    bases : dict of str to classifier or "passthrough", or None, default=None
+        Model of each family; a family that is not named gets ``LinearSVM()``. "passthrough" takes the family's numbers
+        as they are, for the logits of a network. ``calibrate`` of a base is switched off.
+    final : {"linear", "head"} or classifier, default="linear"
+        ``LinearFusion``, ``FusionHead``, or a classifier of your own with ``decision_function``.
+    weights : {"full", "family"}, default="full"
+        For the linear fusion: whether every margin speaks for every class, or one weight a family.
+    folds : int, default=5
+        Folds for out-of-fold margins, where ``fit`` gets no ``fusion`` mask.
+    seed : int, default=0
+        For folds and fusion.
+
+    Attributes
+    ----------
+    bases_ : dict of str to classifier or "passthrough"
+        Fitted bases.
+    final_ : classifier
+        Fitted fusion.
+    margin_mean_, margin_scale_ : ndarray of shape (n_margins,)
+        Mean of each margin on the fusion rows, and factor, one for each family.
+    margin_widths_ : dict of str to int
+        Margins of each family.
+    n_base_rows_, n_fusion_rows_ : int
+        Rows that fitted the bases and the fusion.
+
+    References
+    ----------
+    Wolpert: Stacked generalization (1992).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> data, y = load_iris(return_X_y=True)
+    >>> X = Features({"sepal": data[:, :2], "petal": data[:, 2:]})
+    >>> model = Stacking().fit(X, y)
+    >>> parts = model.contributions(X)
+    >>> parts.shape, bool(np.allclose(parts.sum(axis=1) + model.bias_, model.decision_function(X)))
+    ((150, 2, 3), True)
+    """
+
+    def __init__(
+        self,
+        bases: dict[str, Any] | None = None,
+        *,
+        final: Any = "linear",
+        weights: str = "full",
+        folds: int = 5,
+        seed: int = 0,
+    ) -> None:
+        self.bases = bases
+        self.final = final
+        self.weights = weights
+        self.folds = folds
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any, *, fusion: Any = None, groups: Any = None) -> Self:
+        """Fit the bases and the fusion.
+
+        Parameters
+        ----------
+        X : Features, or array-like or CSR matrix of shape (n, n_features)
+            Numbers of each face; a plain matrix is one family.
+        y : array-like of shape (n,)
+            Labels.
+        fusion : array-like of shape (n,), dtype bool, or None, default=None
+            Rows that fit the fusion only; the others fit the bases only. None: margins are computed out of fold, then
+            the bases are fitted again on all rows. Numbers passed through are used as they are: a network that was
+            fitted on rows of X needs the mask.
+        groups : array-like of shape (n,) or None, default=None
+            Rows of one group stay on one side of every split.
+        """
+        return self._fit(X, y, groups, fusion)
+
+    @property
+    def bias_(self) -> Array:
+        """Fused logits of a face whose margins are the mean of the fusion rows; shape (n_classes,)."""
+        check_is_fitted(self, "final_")
+        zeros = {family: np.zeros((1, width)) for family, width in self.margin_widths_.items()}
+        return margins(self.final_, Features(zeros), self.classes_)[0]
+
+    def contributions(self, X: Any) -> Array:
+        """What each family adds to the fused logits.
+
+        The Shapley value of each family, where a family that is left out stands at its mean margins. For a linear
+        fusion that is the family's own term; for others it is the mean over all orders in which families can come in.
+
+        Parameters
+        ----------
+        X : Features, or array-like or CSR matrix of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n, n_families, n_classes)
+            In the order of ``families_``. Summed over families and with ``bias_`` added it is the logits, whose softmax
+            is ``predict_proba``: ``decision_function`` for three or more classes.
+
+        References
+        ----------
+        Shapley: A value for n-person games (1953).
+        """
+        check_is_fitted(self, "final_")
+        blocks = self._scaled(self._margins(self._check(X, fitting=False)))
+        names = list(blocks.blocks)
+        values = {
+            inside: margins(self.final_, _only(blocks, inside), self.classes_)
+            for size in range(len(names) + 1)
+            for inside in combinations(names, size)
+        }
+        parts = []
+        for name in names:
+            without = [inside for inside in values if name not in inside]
+            gains = [values[tuple(n for n in names if n == name or n in inside)] - values[inside] for inside in without]
+            shares = [1 / (len(names) * comb(len(names) - 1, len(inside))) for inside in without]
+            parts.append(np.tensordot(shares, np.stack(gains), axes=1))
+        return np.stack(parts, axis=1)
+
+    def cross_fitted(self, X: Any, y: Any, groups: Any = None, folds: int = 5) -> Array:
+        """Probabilities of the fusion rows from fusions that were fitted on the other fusion rows.
+
+        The bases stay as they are; scaling, fusion and calibration are fitted again for each fold. These are the
+        probabilities to report for the rows that fitted the fusion.
+
+        Parameters
+        ----------
+        X : Features, or array-like or CSR matrix of shape (n, n_features)
+            The fusion rows.
+        y : array-like of shape (n,)
+            Their labels.
+        groups : array-like of shape (n,) or None, default=None
+            Rows of one group (near-duplicates) stay in one fold.
+        folds : int, default=5
+            How many.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+        """
+        check_is_fitted(self, "final_")
+        positive("folds", folds, whole=True, least=2)
+        features = self._check(X, fitting=False)
+        y = np.asarray(y)
+        unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()))
+        if unknown or len(y) != len(features):
+            raise InputError(f"Got {len(y)} labels, unknown ones {unknown}, expected {len(features)} known labels.")
+        codes, found = np.searchsorted(self.classes_, y), self._margins(features)
+        own = None if groups is None else np.asarray(groups)
+
+        def logits(train: Array, test: Array) -> Array:
+            self_ = clone(self)
+            self_.classes_, self_.families_ = self.classes_, self.families_
+            self_._fuse(found[train], y[train], None if own is None else own[train])
+            return margins(self_.final_, self_._scaled(found[test]), self.classes_)
+
+        return softmax(out_of_fold(codes, fold_of(codes, own, folds, self.seed), logits))
+
+    def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
+        choice("weights", self.weights, ("full", "family"))
+        positive("folds", self.folds, whole=True, least=2)
+        y = self.classes_[codes]
+        bases = self._bases(X, LinearSVM())
+        for base in bases.values():
+            if hasattr(base, "get_params") and "calibrate" in base.get_params(deep=False):
+                base.set_params(calibrate=False)
+        self.bases_ = bases
+        self.orders_ = {name: logit_order(X, name, self.classes_) for name in bases if bases[name] == PASSTHROUGH}
+        if fusion is None:
+            rows = np.ones(len(codes), bool)
+            found = self._out_of_fold(X, codes, groups) if len(self.orders_) < len(bases) else self._margins(X)
+            self._fit_bases(X, y, groups, rows)
+        else:
+            rows = self._mask(fusion, codes)
+            self._fit_bases(X, y, groups, ~rows)
+            found = self._margins(X[rows])
+        all_through = len(self.orders_) == len(bases)
+        self.n_base_rows_ = 0 if all_through else len(codes) if fusion is None else int((~rows).sum())
+        self.n_fusion_rows_ = int(rows.sum())
+        self._fuse(found, y[rows], None if groups is None else groups[rows])
+
+    def _logits(self, X: Features) -> Array:
+        return margins(self.final_, self._scaled(self._margins(X)), self.classes_)
+
+    def _fit_bases(self, X: Features, y: Array, groups: Any, rows: Array) -> None:
+        own = None if groups is None else groups[rows]
+        for family, base in self.bases_.items():
+            if family not in self.orders_:
+                fit_base(base, X[family] if rows.all() else X[family][np.flatnonzero(rows)], y[rows], own)
+
+    def _margins(self, X: Features) -> Features:
+        """Margins of each family from the fitted bases."""
+        found = {}
+        for family, base in self.bases_.items():
+            through = family in self.orders_
+            found[family] = X[family][:, self.orders_[family]] if through else margins(base, X[family], self.classes_)
+        return Features({family: np.asarray(block, dtype=np.float64) for family, block in found.items()})
+
+    def _out_of_fold(self, X: Features, codes: Array, groups: Any) -> Features:
+        """Margins of each family from bases that were fitted on other folds."""
+        y, fold = self.classes_[codes], fold_of(codes, groups, self.folds, self.seed)
+        found = {}
+        for family, base in self.bases_.items():
+            block = X[family]
+            if family in self.orders_:
+                found[family] = np.asarray(block[:, self.orders_[family]], dtype=np.float64)
+                continue
+
+            def answer(train: Array, test: Array, base: Any = base, block: Any = block) -> Array:
+                own = None if groups is None else groups[train]
+                return margins(fit_base(clone(base), block[train], y[train], own), block[test], self.classes_)
+
+            found[family] = out_of_fold(codes, fold, answer)
+        return Features(found)
+
+    def _fuse(self, found: Features, y: Array, groups: Any) -> None:
+        """Fit z-scores and fusion on margins."""
+        self.margin_widths_ = {family: block.shape[1] for family, block in found.blocks.items()}
+        scalings = [fit_scaling(block, standardize=False) for block in found.blocks.values()]
+        self.margin_mean_ = np.concatenate([mean for mean, _ in scalings])
+        self.margin_scale_ = np.concatenate([factor * np.sqrt(len(factor)) for _, factor in scalings])
+        self.final_ = fit_base(self._final(), self._scaled(found), y, groups)
+
+    def _final(self) -> Any:
+        if self.final == "linear":
+            return LinearFusion(self.weights, seed=self.seed)
+        if self.final == "head":
+            return FusionHead(seed=self.seed)
+        if not hasattr(self.final, "fit"):
+            raise InputError(f"Got final={self.final!r}, expected 'linear', 'head' or a classifier.")
+        return clone(self.final)
+
+    def _scaled(self, found: Features) -> Features:
+        blocks, start = {}, 0
+        for family, block in found.blocks.items():
+            own = slice(start, start + block.shape[1])
+            blocks[family] = (block - self.margin_mean_[own]) * self.margin_scale_[own]
+            start = own.stop
+        return Features(blocks)
+
+    def _mask(self, fusion: Any, codes: Array) -> Array:
+        """Checked mask of fusion rows: both parts must hold every class."""
+        mask = np.asarray(fusion)
+        if mask.shape != codes.shape or mask.dtype != bool:
+            raise InputError(f"Got fusion of {mask.dtype} {mask.shape}, expected bool {codes.shape}, one for each row.")
+        parts = {"fusion": mask} if len(self.orders_) == len(self.bases_) else {"fusion": mask, "base": ~mask}
+        for part, rows in parts.items():
+            missing = np.setdiff1d(np.arange(len(self.classes_)), codes[rows])
+            if len(missing):
+                labels = self.classes_[missing].tolist()
+                raise InputError(f"Got no {part} rows of {labels}, expected rows of every class in both parts.")
+        return mask
+
+
+def _only(blocks: Features, inside: tuple[str, ...]) -> Features:
+    """Margins with the families that are not inside at their mean."""
+    return Features({name: block if name in inside else block * 0 for name, block in blocks.blocks.items()})

@@ -1,0 +1,97 @@
+"""Voting: one model a family, whose probabilities are averaged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import InputError
+from ferkit.model.base import choice
+from ferkit.model.bases import PASSTHROUGH, FamilyModels, fit_base, logit_order
+from ferkit.model.calibration import log_softmax
+from ferkit.model.linear import LinearSVM
+from ferkit.records import Features
+
+Array = NDArray[Any]
+LEAST = 1e-12
+
+
+class Voting(FamilyModels):
+    """Soft voting over families; nothing is learnt but the bases.
+
+    Parameters
+    ----------
+    bases : dict of str to classifier or "passthrough", or None, default=None
+        Model of each family, with ``predict_proba``; a family that is not named gets ``LinearSVM()``. "passthrough"
+        takes the softmax of the family's numbers, for the logits of a network.
+    rule : {"log", "mean"}, default="log"
+        Average the logarithms of the probabilities (a geometric mean, then scaled to sum to 1), or the probabilities.
+    weights : dict of str to float, or None, default=None
+        Weight of each family, 1 where it is not named.
+
+    Attributes
+    ----------
+    bases_ : dict of str to classifier or "passthrough"
+        Fitted bases.
+    weights_ : ndarray of shape (n_families,)
+        Weights, which sum to 1.
+
+    References
+    ----------
+    Kittler, Hatef, Duin, Matas: On combining classifiers (1998).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> data, y = load_iris(return_X_y=True)
+    >>> X = Features({"sepal": data[:, :2], "petal": data[:, 2:]})
+    >>> Voting(weights={"petal": 3}).fit(X, y).predict(X[[0, 60, 120]]).tolist()
+    [0, 1, 2]
+    """
+
+    def __init__(
+        self, bases: dict[str, Any] | None = None, *, rule: str = "log", weights: dict[str, float] | None = None
+    ) -> None:
+        self.bases = bases
+        self.rule = rule
+        self.weights = weights
+
+    def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
+        choice("rule", self.rule, ("log", "mean"))
+        self.weights_ = self._shares(X)
+        self.bases_ = self._bases(X, LinearSVM())
+        self.orders_ = {}
+        for family, base in self.bases_.items():
+            if base != PASSTHROUGH:
+                fit_base(base, X[family], self.classes_[codes], groups)
+                continue
+            self.orders_[family] = logit_order(X, family, self.classes_)
+            if len(self.orders_[family]) != len(self.classes_):
+                raise InputError(
+                    f"Got {X[family].shape[1]} columns of {family!r} passed through, expected {len(self.classes_)}, "
+                    "one for each class."
+                )
+
+    def _logits(self, X: Features) -> Array:
+        logs = np.stack([self._log_proba(family, X[family]) for family in self.bases_])
+        if self.rule == "log":
+            return np.asarray(np.tensordot(self.weights_, logs, axes=1))
+        return np.asarray(np.log(np.tensordot(self.weights_, np.exp(logs), axes=1)))
+
+    def _log_proba(self, family: str, block: Any) -> Array:
+        if family in self.orders_:
+            return log_softmax(np.asarray(block, dtype=np.float64)[:, self.orders_[family]])
+        proba = np.asarray(self.bases_[family].predict_proba(block), dtype=np.float64)
+        return np.log(np.maximum(proba, LEAST))
+
+    def _shares(self, X: Features) -> Array:
+        if self.weights is not None and not isinstance(self.weights, dict):
+            raise InputError(f"Got weights={self.weights!r}, expected a dict of family to number, or None.")
+        given = self.weights or {}
+        unknown = sorted(set(given) - set(X.blocks))
+        shares = np.array([given.get(family, 1.0) for family in X.blocks], dtype=np.float64)
+        if unknown or not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
+            raise InputError(f"Got weights={given}, expected numbers of 0 or more for families of {list(X.blocks)}.")
+        return shares / shares.sum()
