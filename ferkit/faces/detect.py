@@ -1,0 +1,238 @@
+"""Face detectors: OpenCV's Haar cascade and dlib's HOG detector, behind one class."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from ferkit.errors import InputError, missing
+from ferkit.faces.grey import grey
+
+CASCADE = "haarcascade_frontalface_default.xml"
+DETECTORS = ("auto", "dlib", "haar")
+
+_WINDOW = {"dlib": 80, "haar": 36}
+"""Side in pixels to which the smallest face is brought before the search."""
+
+_BORDER = 0.2
+"""Repeated border about the picture, as a share of its shorter side, so that faces that fill it are found."""
+
+_OVERLAP = 0.3
+"""Intersection over union from which two boxes are the same face."""
+
+_DLIB_THRESHOLD = -0.3
+_HAAR_NEIGHBOURS = 4
+
+_LARGEST_SEARCHED = 2400
+"""Longer side in pixels of the largest picture that is searched."""
+
+_own = threading.local()
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Faces found in one picture, as parallel arrays, largest first.
+
+    Attributes
+    ----------
+    boxes_xyxy : ndarray of shape (n, 4), dtype float32
+        Boxes in the picture as the detector frames a face; they may reach outside.
+    scores : ndarray of shape (n,), dtype float32
+        Certainty in the detector's own unit: dlib's margin (about -0.3 to 3), Haar's number of agreeing windows.
+    detector : str
+        ``"dlib"`` or ``"haar"``: which of them found these.
+    """
+
+    boxes_xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    detector: str
+
+    def __len__(self) -> int:
+        return len(self.boxes_xyxy)
+
+
+class FaceDetector(BaseEstimator):
+    """Finds upright, roughly frontal faces.
+
+    Parameters
+    ----------
+    detector : {"auto", "dlib", "haar"} or path, default="auto"
+        ``"dlib"`` is the HOG detector (Dalal and Triggs, 2005; King, 2015), ``"haar"`` OpenCV's cascade (Viola and
+        Jones, 2001) inside the installed package. A path names another cascade file. ``"auto"`` asks dlib where it is
+        installed, and Haar where dlib finds nothing or is not installed.
+    smallest : float, default=0.2
+        Side of the smallest face searched for, as a share of the picture's shorter side. Pictures are shrunk or
+        enlarged to suit. Where nothing is found, faces of half that size are searched for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> len(FaceDetector("haar").detect(np.zeros((60, 80), np.uint8)))
+    0
+    """
+
+    def __init__(self, detector: str = "auto", smallest: float = 0.2) -> None:
+        self.detector = detector
+        self.smallest = smallest
+
+    def detect(self, image: Any) -> Detections:
+        """Faces of one picture.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w) or (h, w, 3)
+            Grey or RGB picture, 0 to 255.
+
+        Returns
+        -------
+        Detections
+
+        Raises
+        ------
+        InputError
+            A parameter or the picture is not what was expected, or the cascade cannot be read.
+        MissingExtraError
+            ``detector="dlib"`` and dlib is not installed.
+        """
+        searches = self._searches()
+        picture = grey(image)
+        for name, search, smallest in searches:
+            boxes, scores = _searched(picture, search, _WINDOW[name] / smallest)
+            if len(boxes):
+                return Detections(*_distinct(boxes, scores), name)
+        return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), searches[0][0])
+
+    def check(self) -> None:
+        """Check the parameters and that what they name is installed; raises as ``detect`` does."""
+        self._searches()
+
+    def _searches(self) -> list[tuple[str, Callable[[Any], Any], float]]:
+        """Detectors to ask, in turn, each with the smallest face to search for."""
+        number = isinstance(self.smallest, (int, float)) and not isinstance(self.smallest, bool)
+        if not number or not 0.02 <= self.smallest <= 1:
+            raise InputError(f"Got smallest={self.smallest!r}, expected a number from 0.02 to 1.")
+        asked = _asked(str(self.detector))
+        return [(name, search, share) for share in (self.smallest, self.smallest / 2) for name, search in asked]
+
+
+def _asked(detector: str) -> list[tuple[str, Callable[[Any], Any]]]:
+    """Searches that a setting stands for, by the name of their kind."""
+    with_dlib = find_spec("dlib") is not None
+    if detector == "dlib" and not with_dlib:
+        raise missing("dlib", "dlib")
+    asked: list[tuple[str, Callable[[Any], Any]]] = []
+    if detector == "dlib" or (detector == "auto" and with_dlib):
+        asked.append(("dlib", _dlib_boxes))
+    if detector != "dlib":
+        path = _cascade_path(detector)
+        asked.append(("haar", lambda picture: _haar_boxes(picture, path)))
+    return asked
+
+
+def haar_path() -> Path | None:
+    """The frontal cascade inside the installed OpenCV, or None (the wheels of OpenCV 5 have none)."""
+    data = getattr(cv2, "data", None)
+    path = Path(data.haarcascades, CASCADE) if data is not None else None
+    return path if path is not None and path.is_file() else None
+
+
+def _cascade_path(detector: str) -> str:
+    if detector not in DETECTORS:
+        if not Path(detector).is_file():
+            raise InputError(f"Got detector={detector!r}, expected one of {list(DETECTORS)} or a Haar cascade file.")
+        return detector
+    path = haar_path()
+    if path is None:
+        raise InputError(
+            f"Got detector={detector!r} and OpenCV {cv2.__version__} without {CASCADE}, expected OpenCV 4. "
+            "Run: pip install 'opencv-contrib-python<5'"
+        )
+    return str(path)
+
+
+def _searched(
+    picture: NDArray[np.uint8], search: Callable[[Any], Any], side: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Boxes and scores, searched for in a copy whose shorter side is ``side`` pixels."""
+    height, width = picture.shape
+    factor = min(side / min(height, width), _LARGEST_SEARCHED / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    scaled = cv2.resize(picture, size, interpolation=smooth)
+    border = round(_BORDER * min(size))
+    boxes, scores = search(cv2.copyMakeBorder(scaled, border, border, border, border, cv2.BORDER_REPLICATE))
+    back = np.tile([width / size[0], height / size[1]], 2)
+    return ((np.reshape(boxes, (-1, 4)) - border) * back).astype(np.float32), np.asarray(scores, np.float32)
+
+
+def _dlib_boxes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], list[float]]:
+    import dlib
+
+    detector = _for_this_thread("dlib", dlib.get_frontal_face_detector)
+    boxes, scores, _ = detector.run(np.ascontiguousarray(picture), 0, _DLIB_THRESHOLD)
+    corners = [(box.left(), box.top(), box.right() + 1, box.bottom() + 1) for box in boxes]
+    return np.array(corners, dtype=np.float64), list(scores)
+
+
+def _haar_boxes(picture: NDArray[np.uint8], path: str) -> tuple[NDArray[np.float64], Any]:
+    detector = _for_this_thread(path, lambda: _cascade(path))
+    least = (round(0.8 * _WINDOW["haar"]),) * 2
+    found = detector.detectMultiScale2(picture, scaleFactor=1.1, minNeighbors=_HAAR_NEIGHBOURS, minSize=least)
+    boxes = np.array(found[0], dtype=np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes, np.ravel(found[1])
+
+
+def _cascade(path: str) -> Any:
+    try:
+        cascade = cv2.CascadeClassifier(path)
+    except cv2.error as error:
+        raise InputError(f"Got cascade={path!r}, expected a Haar cascade file: {error}.") from error
+    if cascade.empty():
+        raise InputError(f"Got cascade={path!r}, expected a Haar cascade file.")
+    return cascade
+
+
+def _for_this_thread(key: str, make: Callable[[], Any]) -> Any:
+    """A detector of this thread's own, because both kinds change while they search."""
+    tools: dict[str, Any] = _own.__dict__.setdefault("tools", {})
+    if key not in tools:
+        tools[key] = make()
+    return tools[key]
+
+
+def _distinct(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Non-maximum suppression: of boxes that overlap the most certain stays. Largest first."""
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if not any(overlap(boxes[i], boxes[j]) > _OVERLAP for j in kept):
+            kept.append(int(i))
+    sides = boxes[kept, 2] - boxes[kept, 0]
+    order = np.asarray(kept, dtype=np.intp)[np.argsort(-sides, kind="stable")]
+    return boxes[order], scores[order]
+
+
+def overlap(a: Any, b: Any) -> float:
+    """Intersection over union of two boxes ``x1, y1, x2, y2``.
+
+    Examples
+    --------
+    >>> overlap((0, 0, 2, 2), (1, 0, 3, 2))
+    0.3333333333333333
+    """
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, float(width)) * max(0.0, float(height))
+    areas = [float(box[2] - box[0]) * float(box[3] - box[1]) for box in (a, b)]
+    return shared / (sum(areas) - shared) if shared else 0.0
