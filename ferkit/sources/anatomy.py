@@ -39,7 +39,29 @@ VARIANTS: dict[str, tuple[dict[str, float], ...]] = {
 }
 """Other ways to show an expression: units that replace those above."""
 
-UNITS = tuple("1 2 4 5 6 7 9 10 12 14 15 16 17 20 23 24 25 26 27 43 64".split(" "))
+UNITS = (
+    "1",
+    "2",
+    "4",
+    "5",
+    "6",
+    "7",
+    "9",
+    "10",
+    "12",
+    "14",
+    "15",
+    "16",
+    "17",
+    "20",
+    "23",
+    "24",
+    "25",
+    "26",
+    "27",
+    "43",
+    "64",
+)
 """Action units that can be drawn; 64 turns the eyes down."""
 
 SKINS: tuple[Colour, ...] = (

@@ -123,7 +123,8 @@ class Dataset:
 
     Examples
     --------
-    >>> data = Dataset(np.zeros((3, 48, 48), np.uint8), ["anger", "happiness", "anger"], ["Training", "Training", "Test"])
+    >>> labels, splits = ["anger", "happiness", "anger"], ["Training", "Training", "Test"]
+    >>> data = Dataset(np.zeros((3, 48, 48), np.uint8), labels, splits)
     >>> len(data.split("Training")), data[[0, 2]].labels.tolist(), data.relabel({"anger": None}).classes
     (2, ['anger', 'anger'], ['happiness'])
     """
@@ -174,7 +175,8 @@ class Dataset:
         rows = rows if isinstance(rows, slice) else np.asarray(rows, dtype=None if len(rows) else np.intp)
         kept = ("pictures", "labels", "splits", "subjects", "votes", "names")
         parts = {name: getattr(self, name) for name in kept}
-        return replace(self, **{name: None if part is None else part[rows] for name, part in parts.items()})
+        chosen: dict[str, Any] = {name: None if part is None else part[rows] for name, part in parts.items()}
+        return replace(self, **chosen)
 
     def split(self, name: str) -> Dataset:
         """Rows of one split; its usual spellings (``train``, ``val``, ``test`` ...) do too.

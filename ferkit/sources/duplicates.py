@@ -86,15 +86,22 @@ def connected(pairs: NDArray[np.intp], n: int) -> NDArray[np.intp]:
     return connected_components(graph, directed=False)[1].astype(np.intp)
 
 
+def shrunk(picture: Any) -> NDArray[np.uint8]:
+    """Grey copy of a picture, 48x48."""
+    grey = to_grey(np.asarray(picture))
+    if grey.shape == (_SIDE, _SIDE):
+        return grey
+    way = cv2.INTER_AREA if min(grey.shape) > _SIDE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(grey, (_SIDE, _SIDE), interpolation=way), dtype=np.uint8)
+
+
 def _coarse(crops: Any) -> NDArray[np.float32]:
     """16x16 averages of all pictures."""
     coarse = np.empty((len(crops), _COARSE, _COARSE), np.float32)
+    step = _SIDE // _COARSE
     for i, picture in enumerate(crops):
-        grey = to_grey(np.asarray(picture))
-        if grey.shape != (_SIDE, _SIDE):
-            shrinks = min(grey.shape) > _SIDE
-            grey = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        coarse[i] = grey.reshape(_COARSE, _SIDE // _COARSE, _COARSE, -1).mean(axis=(1, 3), dtype=np.float32)
+        blocks = shrunk(picture).reshape(_COARSE, step, _COARSE, step)
+        coarse[i] = blocks.mean(axis=(1, 3), dtype=np.float32)
     return coarse
 
 

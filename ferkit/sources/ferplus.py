@@ -74,8 +74,8 @@ def majority(counts: NDArray[Any]) -> NDArray[np.intp]:
 
     Examples
     --------
-    >>> majority(np.array([[6, 4, 0, 0, 0, 0, 0, 0, 0, 0], [5, 5, 0, 0, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0, 0, 8, 0]]))
-    array([ 0, -1, -1])
+    >>> majority(np.array([[6, 4, 0, 0, 0, 0, 0, 0, 0, 0], [5, 5, 0, 0, 0, 0, 0, 0, 0, 0]]))
+    array([ 0, -1])
     """
     winner = counts.argmax(axis=1)
     clear = counts.max(axis=1) * 2 > counts.sum(axis=1)

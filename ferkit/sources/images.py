@@ -15,7 +15,22 @@ from ferkit.errors import InputError, PictureError
 MAX_PIXELS = 50_000_000
 """Largest picture that is read, in pixels; more is refused from the header, before anything is decoded."""
 
-SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .jp2 .pbm .pgm .png .ppm .tif .tiff .webp".split())
+SUFFIXES = frozenset(
+    (
+        ".bmp",
+        ".gif",
+        ".jpeg",
+        ".jpg",
+        ".jp2",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    )
+)
 """Suffixes, in lower case, that folders are searched for."""
 
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")

@@ -23,7 +23,7 @@ def fits(files: Sequence[Path]) -> bool:
 
 
 def read(root: Path, files: Sequence[Path], *, check: bool = True) -> Dataset:
-    """Labels from the code (``AN`` anger ... ``SU`` surprise), subjects from the first two letters; no official split."""
+    """Labels from the code (``AN`` anger ...), subjects from the first two letters; there is no official split."""
     pictures = [(path, _NAME.fullmatch(path.stem)) for path in files if is_picture_name(path)]
     known = [(path, match) for path, match in pictures if match]
     other = [str(path.relative_to(root)) for path, match in pictures if not match]

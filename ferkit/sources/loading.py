@@ -11,8 +11,8 @@ from ferkit.sources.dataset import Dataset
 from ferkit.sources.walk import files_under
 
 _FORMS = (
-    "a CSV of emotion,pixels (FER2013, CK+), of FER+ votes, or of image,label; or a folder of FER2013, FER+, CK+, JAFFE, "
-    "of pictures with such a CSV, or of one folder for each category"
+    "a CSV of emotion,pixels (FER2013, CK+), of FER+ votes, or of image,label; or a folder of FER2013, FER+, CK+, "
+    "JAFFE, of pictures with such a CSV, or of one folder for each category"
 )
 
 
@@ -29,9 +29,9 @@ def load(
     Parameters
     ----------
     path : str or Path
-        File or folder: FER2013 (CSV, also as gz or zip, or folders), FER+ (its votes beside FER2013's CSV), CK+ (official
-        folders, or 48x48 as CSV or folders), JAFFE, a CSV of ``image,label`` beside its pictures, or any folder of
-        folders. ``"sample"`` is the set that ferkit draws itself (write ``./sample`` for a folder of that name).
+        File or folder: FER2013 (CSV, also as gz or zip, or folders), FER+ (its votes beside FER2013's CSV), CK+
+        (official folders, or 48x48 as CSV or folders), JAFFE, a CSV of ``image,label`` beside its pictures, or any
+        folder of folders. ``"sample"`` is the set that ferkit draws itself (write ``./sample`` for a folder of that name).
     split : str or None, default=None
         Keep one split only.
     subjects_from_names : bool, default=False

@@ -1,4 +1,4 @@
-"""Painting the parametric face: a flat picture of the head with light and folds, turned in space, set before a scene."""
+"""Painting the parametric face: a flat picture of the head, lit and folded, turned in space, before a scene."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def paint(look: Look, view: View, units: Units, size: int, rng: np.random.Genera
     head = cv2.remap(head, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     alpha = cv2.remap(alpha, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     cover = cv2.merge([alpha] * 3).astype(np.float32) * np.float32(1 / 255)
-    picture = scene + (head.astype(np.float32) - scene) * cover
+    picture: Texture = scene + (head.astype(np.float32) - scene) * cover
     if finer > 1:
         picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     picture *= view.brightness * _exposure(look)
@@ -149,20 +149,17 @@ def _skin(sheet: _Sheet, look: Look, lips: anatomy.Mouth) -> None:
 
 def _folds(sheet: _Sheet, look: Look, a: Strength, lips: anatomy.Mouth) -> None:
     """Darken the skin softly along the folds, and where a beard grows."""
-    shade = np.zeros(sheet.alpha.shape, np.uint8)
+    shade: Texture = np.zeros(sheet.alpha.shape, np.uint8)
     width = max(1, round(0.035 * sheet.scale))
     for curve, strength in anatomy.folds(look, a, lips):
         points = sheet.fixed(anatomy.spline(curve, closed=False))
-        layer = [points]
-        cv2.polylines(shade, layer, False, round(255 * strength), width, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(shade, [points], False, round(255 * strength), width, cv2.LINE_AA, _SHIFT)
     blur = 2 * round(0.025 * sheet.scale) + 1
     shade = cv2.GaussianBlur(shade, (blur, blur), 0)
     keep = 1 - shade[:, :, None].astype(np.float32) * np.float32(0.42 / 255)
     rgb = sheet.rgb * keep
     if look.beard:
-        grown = (
-            cv2.resize(_beard(lips.drop), shade.shape[::-1], interpolation=cv2.INTER_LINEAR)[:, :, None] * look.beard
-        )
+        grown = cv2.resize(_beard(lips.drop) * look.beard, shade.shape[::-1])[:, :, None]
         rgb += (np.array(look.hair, np.float32) - rgb) * grown * np.float32(0.75)
     sheet.rgb = rgb.astype(np.uint8)
 
@@ -323,8 +320,8 @@ def _hair_before(sheet: _Sheet, look: Look) -> None:
 def _turned(view: View, canvas: int, unit: float, side: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """For each pixel of the picture, where it lies in the flat head: the inverse of turning it in space.
 
-    The head is a paraboloid with a nose; a point at height z moves sideways by z sin(yaw). The inverse is a fixed point,
-    found on a coarse grid, where the map is smooth.
+    The head is a paraboloid with a nose; a point at height z moves sideways by z sin(yaw). The inverse is a fixed
+    point, found on a coarse grid, where the map is smooth.
     """
     coarse = max(24, canvas // 8)
     centres = (np.arange(coarse) + 0.5) / coarse

@@ -16,7 +16,25 @@ from ferkit.errors import InputError, PictureError
 from ferkit.records import Frame
 from ferkit.sources.images import is_picture_name, read_image
 
-SUFFIXES = frozenset(".3gp .avi .flv .gif .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
+SUFFIXES = frozenset(
+    (
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".gif",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ogv",
+        ".ts",
+        ".webm",
+        ".wmv",
+    )
+)
 """Suffixes, in lower case, of files that are read as videos."""
 
 OPEN_TIMEOUT = 10.0
@@ -98,7 +116,8 @@ def camera_number(source: object) -> int | None:
 def _check_file(path: Path) -> None:
     if not path.exists():
         raise PictureError(
-            f"Got video={str(path)!r}, which does not exist, expected a file, a camera number or an address. Check the path."
+            f"Got video={str(path)!r}, which does not exist, expected a file, a camera number or an address. "
+            "Check the path."
         )
     if path.is_dir():
         raise PictureError(f"Got video={str(path)!r}, a folder, expected one video file.")
@@ -125,8 +144,8 @@ def _capture(target: int | str, name: str) -> Iterator[cv2.VideoCapture]:
 
 
 def _open(target: int | str) -> cv2.VideoCapture:
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)  # what OpenCV prints about it is said in our error
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(0)  # what OpenCV prints about it is said in our error
     try:
         if isinstance(target, int):
             return cv2.VideoCapture(target)
@@ -137,7 +156,7 @@ def _open(target: int | str) -> cv2.VideoCapture:
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_TIMEOUT * 1000)]
         return cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)
     finally:
-        cv2.setLogLevel(level)
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _captured(capture: cv2.VideoCapture, name: str, every: int, *, live: bool) -> Iterator[Frame]:
@@ -169,4 +188,5 @@ def _stamp(capture: cv2.VideoCapture, index: int, before: float, seconds_each: f
 def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
     if image.ndim == 2:
         return read_image(image)
-    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return np.asarray(cv2.cvtColor(image, code), dtype=np.uint8)

@@ -1,0 +1,155 @@
+"""``ferkit data``: look at, collect, prepare and augment pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ferkit.errors import DataError
+
+
+class _Group(click.Group):
+    """Adds ``augment`` from its own file, imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, "augment"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "augment":
+            command: click.Command = import_module("ferkit.cli.data_augment").augment
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Group)
+def data() -> None:
+    """Inspect, collect, prepare and augment pictures."""
+
+
+@contextmanager
+def _progress(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """Bar on standard error; nothing at all where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda n: None
+        return
+    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
+        yield bar.update
+
+
+def _load(path: str, subjects_from_names: bool) -> Any:
+    from ferkit.sources import load
+
+    return load(path, subjects_from_names=subjects_from_names)
+
+
+_names_option = click.option(
+    "--subjects-from-names", is_flag=True, help="Take persons from names such as Ann_Example_0001.jpg."
+)
+
+
+@data.command()
+@click.argument("path")
+@click.option("--sheet", type=click.Path(dir_okay=False), metavar="PICTURE", help="Write a contact sheet picture.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write the report as JSON.")
+@click.option("--near/--no-near", default=True, show_default=True, help="Look for near duplicates.")
+@_names_option
+@click.pass_context
+def inspect(
+    ctx: click.Context, path: str, sheet: str | None, json_file: str | None, near: bool, subjects_from_names: bool
+) -> None:
+    """Say what the data set at PATH holds; exit code 1 where some of it cannot be read.
+
+    Counts by class and split, sizes, persons, exact and near duplicates within and across splits. PATH is a file or
+    folder of any form that ferkit knows, or "sample" for the set that it draws itself.
+
+    Example: ferkit data inspect sample --sheet sheet.png
+    """
+    from ferkit.sources.report import inspect as look
+    from ferkit.sources.sheet import contact_sheet, save_picture
+
+    dataset = _load(path, subjects_from_names)
+    with _progress(len(dataset), "Looking") as advance:
+        report = look(dataset, near=near, advance=advance)
+    click.echo("\n".join(report.lines()))
+    if json_file:
+        _write(Path(json_file), json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n")
+    if sheet:
+        save_picture(contact_sheet(dataset), sheet)
+    if report.skipped:
+        click.echo(f"Skipped {len(report.skipped)} that cannot be used.", err=True)
+        ctx.exit(1)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"Got path={str(path)!r} ({error}), expected a place that can be written to.") from error
+
+
+@data.command()
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option("--label", required=True, metavar="NAME", help="Expression or category of your own.")
+@click.option("--source", default="0", show_default=True, metavar="0|FILE", help="Camera number, video or address.")
+@click.option("--max", "most", type=click.IntRange(1), default=200, show_default=True, help="Pictures to save at most.")
+@click.option("--every", type=click.IntRange(1), default=5, show_default=True, help="Look at every n-th frame.")
+def collect(out: str, label: str, source: str, most: int, every: int) -> None:
+    """Save faces from a camera or a video to OUT/NAME/, found and cut out with a margin.
+
+    Numbers go on after the pictures that are there; nothing is overwritten. Stop with Ctrl-C.
+
+    Example: ferkit data collect --label happiness my-faces
+    """
+    from ferkit.collect import collect as gather
+
+    with _progress(most, "Collecting") as advance:
+        done = gather(source, label, out, most=most, every=every, advance=advance)
+    click.echo(
+        f"{done.saved} pictures saved to {done.folder}; {done.without_face} of {done.frames} frames had no face."
+    )
+
+
+@data.command()
+@click.argument("path")
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option("--size", type=click.IntRange(16, 512), default=48, show_default=True, help="Height and width of a face.")
+@click.option("--light", type=click.Choice(["none", "equalise", "clahe"]), default="none", show_default=True)
+@click.option(
+    "--balance",
+    type=click.Choice(["none", "over", "under"]),
+    default="none",
+    show_default=True,
+    help="List Training rows of rare classes again (over), or leave out some of frequent ones (under).",
+)
+@click.option("--split", is_flag=True, help="Give a split to rows that have none; persons are never parted.")
+@_names_option
+@click.pass_context
+def prepare(
+    ctx: click.Context, path: str, out: str, size: int, light: str, balance: str, split: bool, subjects_from_names: bool
+) -> None:
+    """Write the faces of the data set at PATH to OUT, found, aligned, sized and lit, once for all training.
+
+    OUT gets <split>/<label>/*.png and labels.csv, which ferkit reads as a data set. A run that was stopped goes on
+    where it stopped. Exit code 1 where some pictures cannot be read.
+
+    Example: ferkit data prepare sample faces --size 48 --light clahe
+    """
+    from ferkit.prepare import prepare as write_faces
+
+    dataset = _load(path, subjects_from_names)
+    with _progress(len(dataset), "Preparing") as advance:
+        done = write_faces(dataset, out, size=size, light=light, balance=balance, split=split, advance=advance)
+    click.echo(
+        f"{done.written} faces written to {out}, {done.before} were there; {done.not_found} of them are the middle of "
+        f"a picture without a face that was found; labels.csv lists {done.listed}."
+    )
+    if done.broken:
+        click.echo(f"Skipped {len(done.broken)} that cannot be used; first: {': '.join(done.broken[0])}", err=True)
+        ctx.exit(1)
