@@ -147,7 +147,7 @@ def test_a_manifest_that_is_none(saved, manifest):
 @pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "nets/../x.onnx", "nets/abc.onnx", "extra.txt"])
 def test_a_member_that_does_not_belong(saved, name):
     rewrite(saved, lambda members: members.update({name: b"x"}))
-    with pytest.raises(ModelFileError, match="which no .ferkit model has"):
+    with pytest.raises(ModelFileError, match="which no"):
         store.load(saved)
 
 
@@ -262,7 +262,7 @@ def test_a_type_of_ones_own_needs_a_word(tmp_path):
 def test_a_function_is_refused_though_skops_would_take_it(tmp_path):
     steps = [("root", FunctionTransformer(np.sqrt)), ("model", LogisticRegression())]
     model = Pipeline(steps).fit(FACES.reshape(42, -1), LABELS)
-    with pytest.raises(ModelFileError, match="FunctionTransformer|sqrt"):
+    with pytest.raises(ModelFileError, match=r"FunctionTransformer|sqrt"):
         store.save(model, tmp_path / "m.ferkit")
 
 

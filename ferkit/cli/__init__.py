@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -54,7 +55,9 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run; exit codes: 0 done, 1 an error of ours or pictures skipped, 2 wrong usage, 130 interrupted."""
         try:
-            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            with warnings.catch_warnings():
+                warnings.showwarning = _one_line
+                code = super().main(*args, **{**kwargs, "standalone_mode": False})
             sys.stdout.flush()
         except click.exceptions.Exit as stop:
             code = stop.exit_code
@@ -72,6 +75,11 @@ class Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 141
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _one_line(message: Warning | str, *args: Any, **kwargs: Any) -> None:
+    """A warning without the line of code that it came from."""
+    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inspect import signature
+from os import PathLike
 from typing import Any
 
 import yaml
@@ -111,4 +112,6 @@ def _changed(estimator: Any) -> dict[str, Any]:
 def _listed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_listed(item) for item in value]
+    if isinstance(value, PathLike):
+        return str(value)
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value

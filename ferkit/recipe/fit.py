@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -148,7 +147,9 @@ def fit(
     chosen = train | held_out
     material = _extract(pipeline[0], data[chosen], held_out[chosen], tell)
     tell("near-duplicates", 0, 0)
-    rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name)
+    hashes, known = store.seen_hashes(material.faces), _seen_by_networks(pipeline)
+    seen = np.isin(hashes, known)
+    rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name, seen)
     found = _search(recipe, pipeline, material, rows, tell) if recipe.search else {}
     X, fusion, groups, y = _train_rows(recipe, pipeline, material, rows, tell)
     tell(f"model ({recipe.model.kind})", 0, 0)
@@ -156,9 +157,24 @@ def fit(
     tell("validation", 0, 0)
     validation = _validate(pipeline, material, rows)
     manifest = _manifest(recipe, pipeline, data, material, rows) | found
-    hashes = store.seen_hashes(material.faces)
-    fused = registry.fuses(recipe.model.kind)
-    return Fitted(pipeline, manifest, validation, hashes[rows.train], hashes[rows.held_out if fused else []])
+    fitted = np.concatenate([hashes[rows.train], known, getattr(pipeline[-1], "seen_", known[:0])])
+    return Fitted(
+        pipeline, manifest, validation, np.unique(fitted), hashes[rows.held_out if fusion is not None else []]
+    )
+
+
+def _seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
+    """Hashes of the faces that networks among the features were trained on, as far as their files say."""
+    from ferkit.features import NetworkFeatures
+    from ferkit.features.onnx import SHIPPED
+    from ferkit.nets.weights import load_weights
+
+    union = pipeline.named_steps["features"]
+    networks = [family for _, family in getattr(union, "families", []) if isinstance(family, NetworkFeatures)]
+    files = {SHIPPED if family.init == "shipped" else Path(family.init) for family in networks}
+    weights = sorted(file.with_suffix(".npz") for file in files)
+    seen = [load_weights(file).seen for file in weights if file.is_file()]
+    return np.concatenate([np.empty(0, np.uint64), *seen])
 
 
 def _share_work(pipeline: Pipeline, jobs: int | None, cache: Any) -> None:
@@ -288,6 +304,7 @@ def _validate(pipeline: Pipeline, material: _Material, rows: Rows) -> Validation
 def _manifest(recipe: Recipe, pipeline: Pipeline, data: Dataset, material: _Material, rows: Rows) -> dict[str, Any]:
     used = np.concatenate([rows.train, rows.held_out])
     found = material.faces.found[used]
+    labels = material.labels[rows.train]
     copies = recipe.augment["copies"] if recipe.augment else 0
     return {
         "name": recipe.name,
@@ -299,10 +316,11 @@ def _manifest(recipe: Recipe, pipeline: Pipeline, data: Dataset, material: _Mate
             "augmented": len(rows.train) * copies,
             "held_out": len(rows.held_out),
             "twins_left_out": rows.twins,
+            "seen_by_a_network": rows.seen,
             "skipped": len(material.skipped),
             "not_found": int((~found).sum()),
         },
-        "classes": {label: Counter(material.labels[rows.train])[label] for label in ordered(material.labels)},
+        "classes": {label: int((labels == label).sum()) for label in ordered(labels.tolist())},
         "skipped": [f"{name}: {reason}" for name, reason in material.skipped[:100]],
         "licence": _licence(recipe),
     }

@@ -36,6 +36,8 @@ class Rows:
         Rows of one person or of one chain of near-duplicates share a number.
     twins : int
         Training rows left out because a held-out row is a near-duplicate.
+    seen : int
+        Held-out rows left out because a network of the features was trained on them.
     held_out_name : str
         What the held-out rows are.
     """
@@ -44,6 +46,7 @@ class Rows:
     held_out: NDArray[np.intp]
     groups: NDArray[np.intp]
     twins: int
+    seen: int
     held_out_name: str
 
 
@@ -94,8 +97,9 @@ def divide(
     subjects: NDArray[Any] | None,
     held_out: NDArray[np.bool_],
     name: str,
+    seen: NDArray[np.bool_],
 ) -> Rows:
-    """Hold out what the recipe says, without near-duplicates on both sides.
+    """Hold out what the recipe says, without near-duplicates on both sides and without rows that a network has seen.
 
     Parameters
     ----------
@@ -106,6 +110,8 @@ def divide(
         Rows of a held-out split; all false where a share is to be held out.
     name : str
         What is held out, as ``wanted`` says it.
+    seen : ndarray of shape (n,), dtype bool
+        Rows that a network of the features was trained on; it would be over-sure of them.
     """
     pairs = near_duplicates(faces.crops)
     groups = _groups(pairs, subjects, len(faces))
@@ -118,8 +124,15 @@ def divide(
         twins[crossing.ravel()] = True
         twins &= ~held_out
     train = ~held_out & ~twins
-    check_classes(labels, train, held_out)
-    return Rows(np.flatnonzero(train), np.flatnonzero(held_out), groups, int(twins.sum()), name)
+    fresh = held_out & ~seen
+    if held_out.any() and not fresh.any():
+        raise DataError(
+            f"Got {held_out.sum()} held-out rows ({name}) that a network of the features was trained on, expected rows "
+            "that it has not seen."
+        )
+    check_classes(labels, train, fresh)
+    left_out = int(held_out.sum() - fresh.sum())
+    return Rows(np.flatnonzero(train), np.flatnonzero(fresh), groups, int(twins.sum()), left_out, name)
 
 
 def _groups(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
@@ -134,7 +147,9 @@ def _share(labels: NDArray[Any], groups: NDArray[np.intp], share: float, seed: i
     """About this share of each class, whole groups; a class that lies in one group stays on the training side."""
     codes = np.unique(labels, return_inverse=True)[1]
     fold = fold_of(codes, groups, PARTS, seed)
-    held_out = fold < max(1, round(share * (fold.max() + 1)))
+    order = np.arange(fold.max(), -1, -1)
+    taken = int(np.abs(np.cumsum(np.bincount(fold)[order]) - share * len(labels)).argmin()) + 1
+    held_out = np.isin(fold, order[:taken])
     return held_out & np.isin(labels, np.unique(labels[~held_out]))
 
 

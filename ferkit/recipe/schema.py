@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +251,6 @@ class _Check:
         for name in nested:
             if settings.get(name) is not None:
                 params[name] = self.nested(settings, kind, name, features)
-        self.required(params, kind, named.where[kind])
         return Part(kind, params)
 
     def nested(self, settings: Block, kind: str, name: str, features: dict[str, Part]) -> Any:
@@ -266,11 +264,6 @@ class _Check:
             else self.model(value, f"{name}.{family}", bases.where[family], features)
             for family, value in bases.items()
         }
-
-    def required(self, params: dict[str, Any], kind: str, where: str) -> None:
-        for name, default in registry.parameters(registry.MODELS[kind]).items():
-            if default is Parameter.empty and name not in params:
-                raise self.fail(where, f"Got {kind} without {name}, expected it.")
 
     def fits_together(self, raw: Block, model: Part, features: dict[str, Part]) -> None:
         where = raw.where["model"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
@@ -77,18 +78,20 @@ class _CrossFitted:
         return float(get_scorer(self.score)(answers, features, y))
 
 
-class _Answers:
+class _Answers(ClassifierMixin, BaseEstimator):
     """Probabilities in the shape of a fitted classifier, for scikit-learn's scorers."""
 
-    _estimator_type = "classifier"
-
     def __init__(self, classes: NDArray[Any], proba: NDArray[Any]) -> None:
-        self.classes_ = classes
+        self.classes = classes
         self.proba = proba
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        return self.classes
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         return self.proba
 
     def predict(self, X: Any) -> NDArray[Any]:
-        labels: NDArray[Any] = self.classes_[self.proba.argmax(axis=1)]
+        labels: NDArray[Any] = self.classes[self.proba.argmax(axis=1)]
         return labels

@@ -122,5 +122,6 @@ def _open(block: Block, key: str, where: str) -> Block:
 
 def nearest(word: str, words: Any) -> str:
     """Hint with the nearest right spelling, or nothing."""
-    near = get_close_matches(word, list(words), 1, 0.5)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    by_lower = {str(known).lower(): known for known in words}
+    near = get_close_matches(word.lower(), by_lower, 1, 0.5)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""

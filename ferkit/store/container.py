@@ -22,7 +22,7 @@ FORMAT = 1
 """Version of the file's layout; a newer one is refused."""
 
 MANIFEST, PIPELINE, FITTED, FUSION = "manifest.json", "pipeline.skops", "seen_fitted.npy", "seen_fusion.npy"
-NETWORK = re.compile(r"nets/([0-9a-f]{64})\.onnx")
+NETWORK = re.compile(r"nets/([0-9a-f]{64})(\.onnx|\.npz)")
 LARGEST = {MANIFEST: 2**23, PIPELINE: 2**32, FITTED: 2**28, FUSION: 2**28}
 LARGEST_NETWORK = 2**30
 MEMBERS = 64

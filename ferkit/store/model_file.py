@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ from ferkit.store.container import (
     write,
 )
 from ferkit.store.trusted import LOADERS, PRIVATE, TRUSTED
+
+NAMED_BY = {"network_hash_": ".onnx", "weights_hash_": ".npz"}
+"""Attributes of estimators that name a network's file by its hash."""
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-image", "opencv-contrib-python", "onnxruntime", "skops")
 
@@ -149,7 +153,7 @@ def save(
         FITTED: array_bytes(fitted),
         FUSION: array_bytes(fusion),
     }
-    members |= {f"nets/{name}.onnx": data for name, data in networks.items() if data is not None}
+    members |= {f"nets/{name}": data for name, data in networks.items() if data is not None}
     write(path, members)
     return path
 
@@ -286,20 +290,21 @@ def _warn_of_private(types: set[str], manifest: Mapping[str, Any], path: Path) -
 
 
 def _networks(schema: dict[str, Any], embed_shipped: bool) -> dict[str, bytes | None]:
-    """Networks that the pipeline names, by hash; None for one that is not put into the file."""
+    """Files of the networks that the pipeline names, by hash and suffix; None for one that is not put in."""
     from ferkit.features.onnx import SHIPPED, find
 
-    names = {json.loads(node["content"]["network_hash_"]["content"]) for node in _nodes(schema) if _names_network(node)}
-    found: dict[str, bytes | None] = {name: find(name) for name in sorted(names)}
+    names = {
+        (json.loads(content[key]["content"]), suffix)
+        for node in _nodes(schema)
+        if isinstance(content := node.get("content"), dict)
+        for key, suffix in NAMED_BY.items()
+        if isinstance(content.get(key), dict)
+    }
+    found: dict[str, bytes | None] = {name + suffix: find(name, suffix=suffix) for name, suffix in sorted(names)}
     if not embed_shipped and SHIPPED.is_file():
         shipped = SHIPPED.read_bytes()
         found = {name: None if data == shipped else data for name, data in found.items()}
     return found
-
-
-def _names_network(node: Mapping[str, Any]) -> bool:
-    content = node.get("content")
-    return isinstance(content, dict) and isinstance(content.get("network_hash_"), dict)
 
 
 def _about(networks: Mapping[str, bytes | None]) -> dict[str, Any]:
@@ -324,5 +329,8 @@ def _remember_networks(archive: zipfile.ZipFile, path: Path) -> None:
     from ferkit.features.onnx import remember
 
     for name in archive.namelist():
-        if (named := NETWORK.fullmatch(name)) and remember(member(archive, name, path)) != named[1]:
-            raise ModelFileError(f"Got {path} with {name} of another content, expected that hash.")
+        if named := NETWORK.fullmatch(name):
+            data = member(archive, name, path)
+            if sha256(data).hexdigest() != named[1]:
+                raise ModelFileError(f"Got {path} with {name} of another content, expected that hash.")
+            remember(data, suffix=named[2])

@@ -66,6 +66,7 @@ FERKIT = {
     "ferkit.model.solver.Solution",
     "ferkit.model.stacking.Stacking",
     "ferkit.model.voting.Voting",
+    "ferkit.nets.classifier.NetworkClassifier",
 }
 
 SKLEARN = {

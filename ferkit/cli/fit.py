@@ -1,0 +1,144 @@
+"""``ferkit fit``: a recipe and a data set to a model file."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ferkit.recipe import Fitted
+    from ferkit.sources import Dataset
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--data", default="sample", show_default=True, help="Data set: a CSV, a folder, or the drawn sample set.")
+@click.option("--split", help="Train on this split; by default Training where the set has it, else on all rows.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting: --set model.C=0.5")
+@click.option("--jobs", type=int, help="Threads for the steps that can use several; -1 for one a core.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Model file; by default <recipe name>.ferkit")
+@click.option("--cache", metavar="DIR|none", help="Where computed features are kept; by default in ~/.cache/ferkit")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write rows and figures to this file.")
+def fit(
+    recipe: str,
+    data: str,
+    split: str | None,
+    sets: tuple[str, ...],
+    jobs: int | None,
+    output: str | None,
+    cache: str | None,
+    json_file: str | None,
+) -> None:
+    """Train a model from RECIPE: a YAML file, or a name such as hog_svm or hybrid.
+
+    \b
+    ferkit fit hog_svm
+    ferkit fit pipelines/hybrid.yaml --data fer2013.csv -o mine.ferkit
+    ferkit fit hog_svm --data my_photos/ --set labels.surprise=drop
+    """
+    from ferkit import recipe as recipes
+    from ferkit import sources
+
+    if split is not None:
+        sets = (*sets, f"split={json.dumps(split)}")
+    checked = recipes.load(recipe, sets)
+    path = Path(output or f"{checked.name}.ferkit")
+    _check_place(path)
+    steps = Steps()
+    steps(f"reading {data}", 0, 0)
+    dataset = sources.load(data)
+    fitted = recipes.fit(checked, dataset, jobs=jobs, cache=_cache(cache), progress=steps)
+    metrics = _metrics(fitted)
+    steps(f"writing {path}", 0, 0)
+    fitted.save(path, metrics)
+    steps.close()
+    _report(fitted, dataset, metrics, path)
+    if json_file:
+        rows = {name: fitted.manifest[name] for name in ("name", "data", "rows", "classes", "search", "skipped")}
+        Path(json_file).write_text(json.dumps(rows | {"metrics": metrics}, indent=2) + "\n", encoding="utf-8")
+
+
+class Steps:
+    """Progress on standard error, one line a step with its time; silent where that is no terminal."""
+
+    def __init__(self) -> None:
+        self.shown = sys.stderr.isatty()
+        self.start = self.since = time.monotonic()
+        self.step = ""
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        if not self.shown:
+            return
+        if step != self.step:
+            self.close()
+            self.step, self.since = step, time.monotonic()
+        share = f" {done}/{total}" if total else ""
+        click.echo(f"\r{step}{share} ...", nl=False, err=True)
+
+    def close(self) -> None:
+        """End the line of the step that was running."""
+        if self.shown and self.step:
+            click.echo(f"\r{self.step}: {time.monotonic() - self.since:.1f} s\033[K", err=True)
+        self.step = ""
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a place that cannot be written before hours of work, not after."""
+    import os
+
+    from ferkit.errors import ModelFileError
+
+    folder = next(parent for parent in (path.absolute().parent, *path.absolute().parents) if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ModelFileError(f"Got output={str(path)!r}, expected a place that can be written.")
+
+
+def _cache(cache: str | None) -> Any:
+    from ferkit.features import default_folder
+
+    return None if cache == "none" else cache or default_folder()
+
+
+def _metrics(fitted: Fitted) -> dict[str, Any] | None:
+    from ferkit.evaluate import evaluate
+
+    held_out = fitted.validation
+    if held_out is None:
+        return None
+    figures = evaluate(held_out.y, held_out.proba, held_out.classes, found=held_out.found)
+    return {"data": held_out.data} | figures
+
+
+def _report(fitted: Fitted, dataset: Dataset, metrics: dict[str, Any] | None, path: Path) -> None:
+    rows = fitted.manifest["rows"]
+    click.echo(f"{dataset.kind}: {rows['train']} rows fit the model" + _more(rows["augmented"], "changed copies"))
+    click.echo(
+        f"left out: {rows['twins_left_out']} near-duplicates of held-out rows"
+        + _more(rows["seen_by_a_network"], "held-out rows that the network was trained on")
+        + _more(rows["skipped"], "pictures that cannot be read")
+    )
+    for line in fitted.manifest["skipped"][:5]:
+        click.echo(f"  skipped {line}", err=True)
+    if rows["not_found"]:
+        click.echo(f"no face found in {rows['not_found']} pictures: their middle was used")
+    if best := fitted.manifest.get("search"):
+        settings = ", ".join(f"{name}={value}" for name, value in best["best"].items())
+        click.echo(f"search: {settings} ({best['metric']} {best['score']:.4f})")
+    if metrics is None:
+        click.echo("validation: none, no rows were held out")
+    else:
+        low, high = metrics["accuracy_ci"]
+        click.echo(
+            f"validation on {metrics['data']} ({metrics['n']} rows): accuracy {metrics['accuracy']:.4f} "
+            f"[{low:.4f}, {high:.4f}], balanced {metrics['balanced_accuracy']:.4f}, macro F1 {metrics['macro_f1']:.4f}"
+        )
+    click.echo(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
+
+
+def _more(count: int, what: str) -> str:
+    return f", {count} {what}" if count else ""

@@ -1,0 +1,269 @@
+"""Fitting: which rows go where, what is left out, what is reported."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ferkit import recipe, store
+from ferkit.errors import DataError, InputError, RecipeError
+from ferkit.features import FeatureCache
+from ferkit.recipe.rows import divide, wanted
+from ferkit.records import Faces
+from ferkit.sources import Dataset, Pictures, sample
+
+SMALL = "features: {hog: {cell: 16}}\nmodel: {linear_svm: {calibrate: false}}\n"
+STACKED = "features: {hog: {cell: 16}, fine: {kind: hog}}\nmodel: {stacking: {weights: family}}\n"
+
+
+@pytest.fixture(scope="module")
+def people():
+    return sample(n=210, seed=3)
+
+
+def noise(n, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 48, 48), dtype=np.uint8)
+
+
+def test_a_model_that_does_not_fuse(people):
+    fitted = recipe.fit(recipe.loads(SMALL), people)
+    held_out = people.split("PublicTest")
+    assert fitted.validation.data == "PublicTest"
+    assert sorted(fitted.validation.y) == sorted(held_out.labels)
+    assert fitted.validation.classes[0] == "anger"
+    np.testing.assert_allclose(fitted.validation.proba.sum(axis=1), 1)
+    right = np.array(fitted.validation.classes)[fitted.validation.proba.argmax(axis=1)] == fitted.validation.y
+    assert right.mean() > 0.3
+    training = store.seen_hashes(people.split("Training").pictures)
+    assert np.isin(fitted.fitted, training).all()
+    assert len(fitted.fitted) == fitted.manifest["rows"]["train"]
+    assert len(fitted.fusion) == 0
+    assert not np.isin(store.seen_hashes(people.split("PrivateTest").pictures), fitted.fitted).any()
+
+
+def test_a_model_that_fuses_keeps_its_fusion_rows_from_the_bases(people):
+    fitted = recipe.fit(recipe.loads(STACKED), people)
+    assert fitted.validation.data == "PublicTest, cross-fitted"
+    model = fitted.pipeline.named_steps["model"]
+    assert model.n_fusion_rows_ == len(people.split("PublicTest"))
+    assert model.n_base_rows_ == fitted.manifest["rows"]["train"]
+    assert set(fitted.fusion) == set(store.seen_hashes(people.split("PublicTest").pictures))
+    assert not set(fitted.fusion) & set(fitted.fitted)
+    X = fitted.pipeline[:-1].transform(people.split("PublicTest").pictures)
+    own = model.predict_proba(X)
+    assert not np.allclose(own[:, model.classes_.searchsorted(fitted.validation.classes)], fitted.validation.proba)
+
+
+def test_no_fusion_rows_means_out_of_fold(people):
+    fitted = recipe.fit(recipe.loads(STACKED, sets=["fusion_rows=none"]), people)
+    assert fitted.validation is None
+    model = fitted.pipeline.named_steps["model"]
+    assert model.n_fusion_rows_ == model.n_base_rows_ == len(people.split("Training"))
+
+
+def test_what_was_fitted_is_what_is_saved(people, tmp_path):
+    fitted = recipe.fit(recipe.loads(STACKED), people)
+    model = store.load(fitted.save(tmp_path / "m.ferkit", {"accuracy": 0.5}))
+    assert model.manifest["metrics"] == {"accuracy": 0.5}
+    assert model.manifest["recipe"] == fitted.manifest["recipe"]
+    assert recipe.loads(model.manifest["recipe"]).model.kind == "stacking"
+    assert model.seen(Faces(people.split("PublicTest").pictures)) == (0, len(people.split("PublicTest")))
+    np.testing.assert_array_equal(model.pipeline.predict(people.pictures), fitted.pipeline.predict(people.pictures))
+
+
+def test_the_same_seed_gives_the_same_model(people):
+    first, second = (recipe.fit(recipe.loads(SMALL + "augment: {copies: 1}\nseed: 2"), people) for _ in range(2))
+    np.testing.assert_array_equal(first.validation.proba, second.validation.proba)
+    assert first.manifest == second.manifest
+    other = recipe.fit(recipe.loads(SMALL + "augment: {copies: 1}\nseed: 3"), people)
+    assert not np.array_equal(first.validation.proba, other.validation.proba)
+
+
+def test_only_training_rows_are_augmented(people):
+    fitted = recipe.fit(recipe.loads(SMALL + "augment: {copies: 2}"), people)
+    plain = recipe.fit(recipe.loads(SMALL), people)
+    assert fitted.manifest["rows"]["augmented"] == 2 * plain.manifest["rows"]["train"]
+    np.testing.assert_array_equal(fitted.validation.y, plain.validation.y)
+    np.testing.assert_array_equal(fitted.fitted, plain.fitted)
+    assert not np.array_equal(fitted.validation.proba, plain.validation.proba)
+
+
+def test_labels_are_merged_renamed_and_dropped(people):
+    text = SMALL + "labels: {happy: positive, surprise: positive, disgust: drop, fear: drop, contempt: drop}"
+    fitted = recipe.fit(recipe.loads(text), people)
+    assert fitted.validation.classes == ["anger", "sadness", "neutral", "positive"]
+    assert set(fitted.validation.y) == set(fitted.validation.classes)
+
+
+def test_a_label_that_the_set_does_not_have(people):
+    with pytest.raises(RecipeError, match=r"Got label 'hapiness'.*Did you mean 'happiness'"):
+        recipe.fit(recipe.loads(SMALL + "labels: {hapiness: positive}"), people)
+
+
+def test_one_class(people):
+    with pytest.raises(DataError, match=r"Got 1 class \('anger'\) to train on"):
+        recipe.fit(recipe.loads(SMALL), people[people.labels == "anger"])
+
+
+def test_a_held_out_label_that_training_lacks(people):
+    rows = (people.splits != "Training") | (people.labels != "fear")
+    with pytest.raises(DataError, match=r"held-out rows of 'fear'.*--set labels.fear=drop"):
+        recipe.fit(recipe.loads(SMALL), people[rows])
+
+
+def test_splits_by_name(people):
+    found = recipe.loads(SMALL, sets=["split=val", "validation=test"])
+    train, held_out, name = wanted(people, found)
+    assert name == "PrivateTest"
+    assert set(people.splits[train]) == {"PublicTest"}
+    assert set(people.splits[held_out]) == {"PrivateTest"}
+    with pytest.raises(DataError, match="expected two different splits"):
+        wanted(people, recipe.loads(SMALL, sets=["validation=Training"]))
+    with pytest.raises(DataError, match="Got split='mine'"):
+        wanted(people, recipe.loads(SMALL, sets=["split=mine"]))
+
+
+def test_a_share_keeps_people_and_duplicates_together(people):
+    plain = dataclasses.replace(people, splits=None)
+    fitted = recipe.fit(recipe.loads(SMALL), plain)
+    assert fitted.validation.data == "20% of the training rows"
+    rows = fitted.manifest["rows"]
+    assert rows["train"] + rows["held_out"] == len(people)
+    assert 0.12 < rows["held_out"] / len(people) < 0.28
+    hashes = store.seen_hashes(people.pictures)
+    training = set(people.subjects[np.isin(hashes, fitted.fitted)])
+    assert not training & set(people.subjects[~np.isin(hashes, fitted.fitted)])
+
+
+def divided(text, faces, labels, held_out, seen=None, subjects=None):
+    seen = np.zeros(len(labels), bool) if seen is None else seen
+    name = "PublicTest" if held_out.any() else "share"
+    return divide(recipe.loads(text), Faces(faces), np.asarray(labels), subjects, held_out, name, seen)
+
+
+def test_twins_of_held_out_rows_are_left_out():
+    faces = noise(20)
+    faces[3] = faces[17][:, ::-1]
+    held_out = np.arange(20) >= 15
+    labels = ["anger", "fear"] * 10
+    rows = divided(SMALL, faces, labels, held_out)
+    assert rows.twins == 1
+    assert 3 not in rows.train
+    assert 17 in rows.held_out
+    assert rows.groups[3] == rows.groups[17]
+    kept = divided(SMALL + "leave_out_twins: false", faces, labels, held_out)
+    assert kept.twins == 0
+    assert 3 in kept.train
+
+
+def test_rows_that_a_network_has_seen_are_not_held_out():
+    faces, labels = noise(20), ["anger", "fear"] * 10
+    held_out, seen = np.arange(20) >= 10, np.arange(20) >= 15
+    rows = divided(SMALL, faces, labels, held_out, seen)
+    assert rows.held_out.tolist() == [10, 11, 12, 13, 14]
+    assert rows.seen == 5
+    assert rows.train.tolist() == list(range(10))
+    with pytest.raises(DataError, match="a network of the features was trained on"):
+        divided(SMALL, faces, labels, held_out, np.ones(20, bool))
+
+
+def test_a_class_in_one_cluster_stays_on_the_training_side():
+    faces = noise(60)
+    faces[:20] = faces[0]
+    rows = divided(SMALL, faces, ["fear"] * 20 + ["anger", "sadness"] * 20, np.zeros(60, bool))
+    assert set(range(20)) <= set(rows.train)
+    assert len(rows.held_out) > 0
+
+
+def test_people_without_a_name_are_their_own_group():
+    faces = noise(4)
+    subjects = np.array(["a", "", "", "a"], dtype=object)
+    rows = divided(SMALL + "validation: none", faces, ["fear", "anger"] * 2, np.zeros(4, bool), subjects=subjects)
+    assert len(set(rows.groups)) == 3
+
+
+def test_broken_pictures_are_skipped_and_counted(people, tmp_path):
+    paths = []
+    for i in range(40):
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(people.pictures[i]).save(paths[-1])
+    paths[5].write_bytes(b"")
+    data = Dataset(Pictures(paths), people.labels[:40], names=[path.name for path in paths])
+    fitted = recipe.fit(recipe.loads(SMALL + "validation: none"), data)
+    assert fitted.manifest["rows"]["skipped"] == 1
+    assert fitted.manifest["rows"]["train"] == 39
+    assert fitted.manifest["skipped"][0].startswith("5.png: ")
+    for path in paths:
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="none can be read"):
+        recipe.fit(recipe.loads(SMALL), data)
+
+
+def test_the_fingerprint_is_that_of_the_rows_in_any_order(people):
+    order = np.random.default_rng(0).permutation(len(people))
+    first = recipe.fit(recipe.loads(SMALL), people).manifest["data"]
+    assert recipe.fit(recipe.loads(SMALL), people[order]).manifest["data"] == first
+    labels = people.labels.copy()
+    labels[0], labels[1] = labels[1], labels[0]
+    changed = dataclasses.replace(people, labels=labels)
+    assert recipe.fit(recipe.loads(SMALL), changed).manifest["data"]["fingerprint"] != first["fingerprint"]
+
+
+def test_a_second_fit_finds_its_features(people, tmp_path, monkeypatch):
+    from ferkit.features import HOG
+
+    first = recipe.fit(recipe.loads(SMALL), people, cache=tmp_path)
+    monkeypatch.setattr(HOG, "_extract", lambda self, faces: pytest.fail("computed again"))
+    again = recipe.fit(recipe.loads(SMALL, sets=["model.C=0.5"]), people, cache=FeatureCache(tmp_path))
+    assert again.pipeline.named_steps["model"].C == 0.5
+    np.testing.assert_array_equal(first.fitted, again.fitted)
+
+
+def test_progress_and_jobs(people):
+    steps = []
+    fitted = recipe.fit(recipe.loads(SMALL), people, jobs=2, progress=lambda *step: steps.append(step))
+    assert fitted.pipeline.named_steps["features"].n_jobs == 2
+    assert steps[0][:2] == ("faces", 0)
+    assert ("faces", steps[0][2], steps[0][2]) in steps
+    assert any(step.startswith("model") for step, _, _ in steps)
+
+
+def test_a_setting_that_an_estimator_refuses(people):
+    with pytest.raises(InputError, match="Got C=-1"):
+        recipe.fit(recipe.loads(SMALL, sets=["model.C=-1"]), people)
+
+
+@pytest.mark.parametrize("kind", ["grid", "random"])
+def test_a_search_over_the_model(people, kind):
+    text = SMALL + f"search: {{kind: {kind}, iterations: 3, params: {{model.C: [1.0e-8, 0.1]}}}}"
+    fitted = recipe.fit(recipe.loads(text), people)
+    assert fitted.manifest["search"]["best"] == {"model.C": 0.1}
+    assert fitted.manifest["search"]["metric"] == "accuracy"
+    assert fitted.pipeline.named_steps["model"].C == 0.1
+
+
+def test_a_search_over_features(people):
+    text = SMALL + "search: {folds: 2, score: neg_log_loss, params: {features.hog.cell: [8, 24], model.C: [0.1]}}"
+    fitted = recipe.fit(recipe.loads(text), people)
+    assert fitted.manifest["search"]["best"]["features.hog.cell"] in (8, 24)
+    assert fitted.manifest["search"]["score"] < 0
+    families = dict(fitted.pipeline.named_steps["features"].families_)
+    assert families["hog"].cell == fitted.manifest["search"]["best"]["features.hog.cell"]
+
+
+def test_a_search_of_a_model_that_fuses_uses_the_cross_fitted_score(people):
+    text = STACKED.replace("family", "family, bases: {hog: linear_svm}")
+    text += "search: {params: {model.bases.hog.C: [1.0e-8, 0.1]}}"
+    fitted = recipe.fit(recipe.loads(text), people)
+    held_out = fitted.validation
+    accuracy = (np.array(held_out.classes)[held_out.proba.argmax(axis=1)] == held_out.y).mean()
+    assert fitted.manifest["search"]["score"] == pytest.approx(accuracy)
+    assert fitted.pipeline.named_steps["model"].bases["hog"].C in (1e-8, 0.1)
+
+
+def test_the_licence_of_the_68_points_is_noted():
+    from ferkit.recipe.fit import _licence
+
+    assert "non-commercial" in _licence(recipe.load("geometry_svm"))
+    assert "non-commercial" not in _licence(recipe.load("hog_svm"))
