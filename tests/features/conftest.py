@@ -12,10 +12,10 @@ def landmarks(smile: float = 0.0, brow: float = 0.0, mouth: float = 0.0) -> np.n
     turn = np.linspace(np.pi, 0, 17)
     jaw = np.column_stack([24 + 20 * np.cos(turn), 20 + 26 * np.sin(turn)])
     arch = np.array([[-5, 1], [-2.5, -0.5], [0, -1], [2.5, -0.5], [5, 1]])
-    brows = np.vstack([arch + (14, 13 - brow), arch + (34, 13 - brow)])
+    brows = np.vstack([np.add(arch, (14, 13 - brow)), np.add(arch, (34, 13 - brow))])
     nose = [[24, 19], [24, 22], [24, 25], [24, 28], [20, 31], [22, 32], [24, 32.5], [26, 32], [28, 31]]
     rim = np.array([[-3, 0], [-1, -1.5], [1, -1.5], [3, 0], [1, 1.5], [-1, 1.5]])
-    eyes = np.vstack([rim + (14, 19), rim + (34, 19)])
+    eyes = np.vstack([np.add(rim, (14, 19)), np.add(rim, (34, 19))])
     outer = np.array(
         [
             [-7, 0],
@@ -36,7 +36,7 @@ def landmarks(smile: float = 0.0, brow: float = 0.0, mouth: float = 0.0) -> np.n
     outer[7:, 1] += mouth
     inner = np.array([[-5, 0], [-2, -0.7], [0, -0.7], [2, -0.7], [5, 0], [2, 0.7], [0, 0.7], [-2, 0.7]])
     inner[5:, 1] += mouth
-    return np.vstack([jaw, brows, nose, eyes, outer + (24, 38), inner + (24, 38)])
+    return np.vstack([jaw, brows, nose, eyes, np.add(outer, (24, 38)), np.add(inner, (24, 38))])
 
 
 def draw(points: np.ndarray, light: int = 110) -> np.ndarray:
