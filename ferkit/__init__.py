@@ -24,6 +24,7 @@ _HOMES = {
         "Voting",
     ),
     "ferkit.nets": ("NetworkClassifier",),
+    "ferkit.predict": ("Predictor",),
     "ferkit.records": ("Faces", "Features", "Frame", "Reading"),
     "ferkit.store": ("inspect", "load", "save"),
 }
@@ -44,7 +45,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_NAMES))
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from ferkit.model import Stacking as Stacking
     from ferkit.model import Voting as Voting
     from ferkit.nets import NetworkClassifier as NetworkClassifier
+    from ferkit.predict import Predictor as Predictor
     from ferkit.records import Faces as Faces
     from ferkit.records import Features as Features
     from ferkit.records import Frame as Frame
