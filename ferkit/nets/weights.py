@@ -91,11 +91,15 @@ def dump_weights(weights: Weights) -> bytes:
 
 def save_weights(weights: Weights, path: str | os.PathLike[str]) -> None:
     """Write the ``.npz`` file; where that fails, what stood at the path before stays."""
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
+    replace_file(Path(path), dump_weights(weights))
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file in one step: nobody ever reads half of it, and a failure leaves what was there."""
+    part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(dump_weights(weights))
-        part.replace(target)
+        part.write_bytes(data)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -110,16 +114,23 @@ def load_weights(source: str | os.PathLike[str] | bytes) -> Weights:
     """
     name = "weights" if isinstance(source, bytes) else os.fspath(source)
     try:
-        with np.load(io.BytesIO(source) if isinstance(source, bytes) else name, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_arrays(source if isinstance(source, bytes) else Path(source).read_bytes())
         config = json.loads(str(arrays.pop(CONFIG)))
         seen = arrays.pop(SEEN)
         config = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
         return Weights(arrays=arrays, seen=seen, **config)
-    except FileNotFoundError as error:
-        raise InputError(f"Got weights={name!r}, expected a file that exists.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(f"Got weights={name!r}, expected an .npz file of ferkit's network ({error}).") from error
+
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+"""What reading a file that is cut off, or is something else, may raise."""
+
+
+def read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    """All arrays of an ``.npz`` file; pickled ones are refused."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
 
 
 LAYERS = {

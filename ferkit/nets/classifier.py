@@ -1,0 +1,381 @@
+"""The network as a scikit-learn classifier."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from ferkit.augment import Augment
+from ferkit.errors import InputError
+from ferkit.features.onnx import find, open_network, remember
+from ferkit.labels import canonical
+from ferkit.nets.backend import keras as load_keras
+from ferkit.nets.build import STRIDES, WIDTHS
+from ferkit.nets.export import to_onnx
+from ferkit.nets.start import changed_head, fresh, initial
+from ferkit.nets.training import Plan, Rows, train
+from ferkit.nets.weights import Weights, dump_weights, load_weights, replace_file
+from ferkit.records import Faces, as_faces, face_hashes
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+class NetworkClassifier(ClassifierMixin, BaseEstimator):
+    """A small residual network, trained with Keras, run with ONNX.
+
+    TensorFlow is needed by ``fit`` alone. A fitted classifier names its network by content hash, so that it can be
+    pickled, sent to other processes and opened again without TensorFlow.
+
+    Parameters
+    ----------
+    epochs : int, default=45
+        Passes over the faces.
+    learning_rate : float or None, default=None
+        Peak of the one-cycle schedule; None is 0.1 from nothing and 0.01 from ``init``.
+    dropout : float, default=0.3
+        Share of the embedding dropped while training.
+    batch_size : int, default=128
+        Faces in one step.
+    weight_decay : float, default=5e-4
+        Pull of the kernels towards 0.
+    label_smoothing : float, default=0.1
+        Share of each label given evenly to all classes. Votes are not smoothed.
+    mixup : float, default=0.33
+        Share of the batches whose faces are mixed in pairs.
+    augment : bool or Augment, default=True
+        Changes to the training faces; True is ``Augment()``. Its own seed is not used, ``seed`` is.
+    init : None, 'shipped' or path, default=None
+        Weights to start from: none, those of the package's network, or an ``.npz`` file of `save` (or its ONNX file
+        with the ``.npz`` beside it). Where the classes differ, the head is new, but for the labels that both have.
+    freeze : int or 'trunk', default=0
+        Stages that stay as ``init`` has them: the stem, then the blocks; 'trunk' is all of them and trains the head.
+    average : float, default=0.998
+        Share kept at each step by the running average of the weights, which is what ``fit`` gives; 0 gives the last
+        weights themselves.
+    validation_share : float, default=0.0
+        Share of each class held out of the training, for ``history_`` and ``temperature_``.
+    widths : sequence of int or None, default=None
+        Channels of the stem and of each block; None is those of ``init``, or (32, 32, 64, 64, 128, 128, 256).
+    strides : sequence of int or None, default=None
+        Step of each block; None is those of ``init``, or (2, 1, 2, 1, 2, 1).
+    precision : {'float32', 'bfloat16'}, default='float32'
+        What training computes in; bfloat16 is nearly twice as fast on processors that have it in hardware.
+    mirror : bool, default=True
+        Average the logits of a face and of its mirror image.
+    n_threads : int, default=1
+        Threads of one prediction.
+    checkpoint : path or None, default=None
+        File written after each epoch; the same fit, started again, goes on from it.
+    seed : int, default=0
+        Seed of everything random.
+    verbose : int, default=0
+        Above 0, a line for each epoch on standard error.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels seen at fit, sorted.
+    network_hash_ : str
+        SHA-256 of the ONNX file (`ferkit.features.onnx.find`).
+    weights_hash_ : str
+        SHA-256 of the weights for training (``find(..., suffix=".npz")``).
+    temperature_ : float
+        Divides the logits before the softmax; chosen on the rows held out, 1 where there are none.
+    history_ : dict of str to list of float
+        ``loss`` of each epoch and ``held_out`` accuracy.
+    seen_ : ndarray of uint64
+        Content hashes (of the crops, without landmarks) of all faces that the network was trained on, those of ``init``
+        included.
+
+    References
+    ----------
+    He et al. (2016); Hu et al., Squeeze-and-excitation networks (2018); Smith, Super-convergence (2018); Zhang et al.,
+    mixup (2018); Guo et al., On calibration of modern neural networks (2017).
+    """
+
+    def __init__(
+        self,
+        epochs: int = 45,
+        learning_rate: float | None = None,
+        dropout: float = 0.3,
+        batch_size: int = 128,
+        weight_decay: float = 5e-4,
+        label_smoothing: float = 0.1,
+        mixup: float = 0.33,
+        augment: bool | Augment = True,
+        init: str | os.PathLike[str] | None = None,
+        freeze: int | str = 0,
+        average: float = 0.998,
+        validation_share: float = 0.0,
+        widths: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+        precision: str = "float32",
+        mirror: bool = True,
+        n_threads: int = 1,
+        checkpoint: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.augment = augment
+        self.init = init
+        self.freeze = freeze
+        self.average = average
+        self.validation_share = validation_share
+        self.widths = widths
+        self.strides = strides
+        self.precision = precision
+        self.mirror = mirror
+        self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.seed = seed
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, votes: Any = None) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : Faces or array-like of shape (n, height, width)
+            Grey faces, 0 to 255; they are sized as the network needs them.
+        y : array-like of shape (n,)
+            Labels.
+        votes : array-like of shape (n, n_classes) or None, default=None
+            Shares of each class, columns as in ``classes_``; they stand in for the labels. A row of zeros has none.
+
+        Raises
+        ------
+        MissingExtraError
+            If TensorFlow is not installed.
+        InputError
+            If a parameter, a shape, ``init`` or the checkpoint is not what was expected.
+        """
+        faces, codes = self._checked(X, y)
+        load_keras()
+        start = self._start(tuple(canonical(str(label)) for label in self.classes_))
+        plan = self._plan(start)
+        targets = self._targets(codes, votes)
+        held = _held_out(codes, self.validation_share, self.seed)
+        crops = sized(faces.crops, start.input_size)
+        watched = (crops[held], codes[held]) if held.any() else (None, None)
+        rows = Rows(crops[~held], targets[~held], *watched)
+        checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
+        arrays, progress = train(start, rows, plan, checkpoint, self._stamp(start, rows), self.verbose)
+        self.history_ = {"loss": progress.loss, "held_out": progress.held_out}
+        self.seen_ = np.unique(np.concatenate([start.seen, face_hashes(faces.crops[~held])]))
+        self._keep(Weights(start.labels, arrays, start.widths, start.strides, start.input_size, self.seen_))
+        self.temperature_ = 1.0
+        if held.any():
+            self.temperature_ = _temperature(self._logits(faces[held]), codes[held])
+        return self
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Logits, before the temperature.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), or (n,) for two classes, dtype float32
+        """
+        logits = self._logits(self._faces(X))
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probability of each class.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+            Rows sum to 1; columns follow ``classes_``.
+        """
+        logits = self._logits(self._faces(X)).astype(np.float64)
+        probabilities: NDArray[np.float64] = softmax(logits / self.temperature_, axis=1)
+        return probabilities
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Most probable label of each face.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+        """
+        logits = self._logits(self._faces(X))
+        labels: NDArray[Any] = self.classes_[logits.argmax(axis=1)]
+        return labels
+
+    def weights(self) -> Weights:
+        """Trained weights, to start another training from.
+
+        Raises
+        ------
+        ModelFileError
+            If they are no longer in the cache folder.
+        """
+        check_is_fitted(self, "weights_hash_")
+        return load_weights(find(self.weights_hash_, suffix=".npz"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights as ``.npz`` and the ONNX file beside it, ``path`` being either's name."""
+        check_is_fitted(self, "network_hash_")
+        for suffix, name in ((".npz", self.weights_hash_), (".onnx", self.network_hash_)):
+            replace_file(Path(path).with_suffix(suffix), find(name, suffix=suffix))
+
+    def _checked(self, X: Any, y: Any) -> tuple[Faces, NDArray[np.intp]]:
+        self._check_parameters()
+        faces = as_faces(X)
+        if y is None:
+            raise InputError("Got y=None, expected labels: it requires y to be passed, but the target y is None.")
+        labels = column_or_1d(y)
+        check_classification_targets(labels)
+        if len(labels) != len(faces):
+            raise InputError(f"Got y with {len(labels)} rows, expected {len(faces)}, one for each face.")
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"Got classes={self.classes_.tolist()}, expected at least 2 classes.")
+        return faces, codes
+
+    def _check_parameters(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 2), ("n_threads", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < least:
+                raise InputError(f"Got {name}={value!r}, expected a whole number of at least {least}.")
+        for name, value in (("learning_rate", self._rate), ("weight_decay", self.weight_decay)):
+            if not 0 <= value < np.inf:
+                raise InputError(f"Got {name}={value!r}, expected a number of at least 0.")
+        for name in ("dropout", "label_smoothing", "average", "validation_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"Got {name}={getattr(self, name)!r}, expected a share from 0 to below 1.")
+        if not 0 <= self.mixup <= 1:
+            raise InputError(f"Got mixup={self.mixup!r}, expected a share from 0 to 1.")
+        if self.precision not in PRECISIONS:
+            raise InputError(f"Got precision={self.precision!r}, expected one of {list(PRECISIONS)}.")
+        if not isinstance(self.augment, (bool, Augment)):
+            raise InputError(f"Got augment={self.augment!r}, expected True, False or an Augment.")
+
+    @property
+    def _rate(self) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 0.1 if self.init is None else 0.01
+
+    def _start(self, labels: tuple[str, ...]) -> Weights:
+        """First weights: those of ``init`` with a head for these labels, or new ones."""
+        shape = {name: tuple(v) for name in ("widths", "strides") if (v := getattr(self, name)) is not None}
+        if self.init is None:
+            if self.freeze:
+                raise InputError(f"Got freeze={self.freeze!r} and init=None, expected an init that can be kept.")
+            return fresh(Weights(labels, {}, **{"widths": WIDTHS, "strides": STRIDES} | shape), self.seed)
+        start = initial(self.init)
+        for name, value in shape.items():
+            if value != getattr(start, name):
+                raise InputError(f"Got {name}={value}, expected {getattr(start, name)}, that of init={self.init!r}.")
+        return changed_head(start, labels, self.seed)
+
+    def _plan(self, start: Weights) -> Plan:
+        count = len(start.widths)
+        freeze = count if self.freeze == "trunk" else self.freeze
+        if not isinstance(freeze, (int, np.integer)) or not 0 <= freeze <= count:
+            raise InputError(f"Got freeze={self.freeze!r}, expected 'trunk' or a whole number from 0 to {count}.")
+        return Plan(
+            epochs=self.epochs,
+            learning_rate=self._rate,
+            batch_size=self.batch_size,
+            weight_decay=self.weight_decay,
+            mixup=self.mixup,
+            average=self.average,
+            dropout=self.dropout,
+            precision=self.precision,
+            freeze=int(freeze),
+            seed=self.seed,
+            augment=(Augment() if self.augment else None) if isinstance(self.augment, bool) else self.augment,
+        )
+
+    def _targets(self, codes: NDArray[np.intp], votes: Any) -> NDArray[np.float32]:
+        n, k = len(codes), len(self.classes_)
+        targets = np.eye(k)[codes] * (1 - self.label_smoothing) + self.label_smoothing / k
+        if votes is not None:
+            shares = np.asarray(votes, float)
+            if shares.shape != (n, k):
+                raise InputError(f"Got votes with shape {shares.shape}, expected {(n, k)}, a column for each class.")
+            if not (np.isfinite(shares).all() and (shares >= 0).all()):
+                raise InputError("Got votes with NaN or numbers below 0, expected shares.")
+            voted = shares.sum(axis=1) > 0
+            targets[voted] = shares[voted] / shares[voted].sum(axis=1, keepdims=True)
+        return targets.astype(np.float32)
+
+    def _stamp(self, start: Weights, rows: Rows) -> str:
+        """What a checkpoint must have been made with, to go on from it."""
+        settings = self.get_params()
+        for name in ("verbose", "checkpoint", "mirror", "n_threads", "augment"):
+            del settings[name]
+        settings["augment"] = bool(self.augment)
+        parts = (rows.crops.tobytes(), rows.targets.tobytes(), *(a.tobytes() for a in start.arrays.values()))
+        data = sha256(b"".join(parts)).hexdigest()[:16]
+        return json.dumps({name: repr(value) for name, value in settings.items()} | {"faces": data}, sort_keys=True)
+
+    def _keep(self, weights: Weights) -> None:
+        note = "Trained with ferkit; the faces it was trained on may limit its use."
+        self.network_hash_ = remember(to_onnx(weights, note))
+        self.weights_hash_ = remember(dump_weights(weights), suffix=".npz")
+
+    def _faces(self, X: Any) -> Faces:
+        check_is_fitted(self, "network_hash_")
+        return as_faces(X)
+
+    def _logits(self, faces: Faces) -> NDArray[np.float32]:
+        network = open_network(self.network_hash_, None, self.n_threads)
+        crops = sized(faces.crops, int(network.input_shape[1] or faces.size))
+        views = [crops, crops[:, :, ::-1]] if self.mirror else [crops]
+        parts = [network.run(view[..., None], ["logits"])["logits"] for view in views]
+        return np.mean(parts, axis=0, dtype=np.float32)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def sized(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Faces of another size, square."""
+    if crops.shape[1:] == (size, size) or len(crops) == 0:
+        return crops.reshape(-1, size, size)
+    how = cv2.INTER_AREA if size < crops.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(crop, (size, size), interpolation=how) for crop in crops]).astype(np.uint8)
+
+
+def _held_out(codes: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
+    """Mask of the same share of each class; every class keeps a row to train on."""
+    held = np.zeros(len(codes), bool)
+    rng = np.random.default_rng(seed)
+    for code in np.unique(codes):
+        rows = rng.permutation(np.flatnonzero(codes == code))
+        held[rows[: min(round(share * len(rows)), len(rows) - 1)]] = True
+    return held
+
+
+def _temperature(logits: NDArray[np.float32], codes: NDArray[np.intp]) -> float:
+    """Temperature with the least log loss (Guo et al., 2017)."""
+
+    def loss(log: float) -> float:
+        return -float(log_softmax(logits / np.exp(log), axis=1)[np.arange(len(codes)), codes].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))

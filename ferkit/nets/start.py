@@ -1,0 +1,46 @@
+"""Weights that a training starts from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ferkit.errors import InputError
+from ferkit.features.onnx import ASSETS
+from ferkit.labels import canonical
+from ferkit.nets.build import build
+from ferkit.nets.weights import Weights, load_weights, take_arrays
+
+SHIPPED = ASSETS / "net.npz"
+HEAD = ("logits/kernel", "logits/bias")
+
+
+def initial(init: str | os.PathLike[str]) -> Weights:
+    """Weights of the package's own network (``'shipped'``) or of a file."""
+    if init == "shipped":
+        if not SHIPPED.is_file():
+            raise InputError(f"Got init='shipped', expected the package's weights at {SHIPPED}, which this copy lacks.")
+        return load_weights(SHIPPED)
+    path = Path(init)
+    return load_weights(path.with_suffix(".npz") if path.suffix == ".onnx" else path)
+
+
+def fresh(shape: Weights, seed: int) -> Weights:
+    """New weights for the labels, widths and strides of ``shape``."""
+    model = build(len(shape.labels), widths=shape.widths, strides=shape.strides, input_size=shape.input_size, seed=seed)
+    return replace(shape, arrays=take_arrays(model))
+
+
+def changed_head(start: Weights, labels: tuple[str, ...], seed: int) -> Weights:
+    """The same trunk with a head for ``labels``: columns of labels that both have are kept, others are new."""
+    new = fresh(replace(start, labels=labels), seed)
+    known = {canonical(label): column for column, label in enumerate(start.labels)}
+    arrays = {name: start.arrays.get(name, array) for name, array in new.arrays.items()}
+    for name in HEAD:
+        head = new.arrays[name].copy()
+        for column, label in enumerate(labels):
+            if label in known:
+                head[..., column] = start.arrays[name][..., known[label]]
+        arrays[name] = head
+    return replace(new, arrays=arrays)

@@ -1,0 +1,66 @@
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import ferkit
+from ferkit.errors import FerkitError, MissingExtraError
+from ferkit.nets import export
+from ferkit.nets.start import fresh
+from ferkit.nets.weights import Weights
+
+pytest.importorskip("tensorflow", reason="training networks needs the extra 'train'")
+pytest.importorskip("tf2onnx", reason="exporting networks needs the extra 'train'")
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return fresh(Weights(("fear", "bored"), {}, (4, 4, 8), (2, 2), 24), seed=0)
+
+
+@pytest.fixture(scope="module")
+def data(weights):
+    return export.to_onnx(weights, "for tests")
+
+
+@pytest.fixture(scope="module")
+def session(data):
+    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+
+
+def test_onnx_gives_the_numbers_of_keras(weights, session):
+    model = weights.model()
+    for n in (1, 9):
+        faces = np.random.default_rng(n).uniform(0, 255, (n, 24, 24, 1)).astype(np.float32)
+        expected = model(faces, training=False)
+        for name, got in zip(export.OUTPUTS, session.run(None, {"faces": faces}), strict=True):
+            np.testing.assert_allclose(got, expected[name].numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_ports_and_metadata(session):
+    assert [(port.name, port.shape) for port in session.get_inputs()] == [("faces", ["n", 24, 24, 1])]
+    outputs = [(port.name, port.shape) for port in session.get_outputs()]
+    assert outputs == [("logits", ["n", 2]), ("embedding", ["n", 8]), ("map", ["n", 6, 6, 8])]
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["labels"]) == ["fear", "bored"]
+    assert about["ferkit"] == ferkit.__version__
+    assert about["licence"] == "for tests"
+
+
+def test_same_weights_give_the_same_file(weights, data):
+    assert export.to_onnx(weights, "for tests") == data
+
+
+def test_a_file_with_other_numbers_is_refused(weights, data, monkeypatch):
+    monkeypatch.setattr(export, "_convert", lambda *args: data)
+    other = fresh(Weights(("fear", "bored"), {}, (4, 4, 8), (2, 2), 24), seed=1)
+    with pytest.raises(FerkitError, match="differs by"):
+        export.to_onnx(other)
+
+
+def test_without_the_converter_the_error_names_the_extra(weights, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    with pytest.raises(MissingExtraError, match=r"'tf2onnx'.*ferkit\[train\]"):
+        export.to_onnx(weights)
