@@ -58,6 +58,7 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
         for name, rows in (("y", y), ("groups", groups)):
             if rows is not None and len(rows) != len(features):
                 raise InputError(f"Got {name} with {len(rows)} rows, expected {len(features)}, one for each row of X.")
+        y = np.asarray(y.tolist()) if y.dtype == object else y  # Labels as plain strings, for model files.
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"Got 1 class ({self.classes_[0]!r}), expected at least 2 classes.")

@@ -99,9 +99,8 @@ def margins(base: Any, X: Any, classes: Array) -> Array:
     else:
         numbers = np.log(np.clip(np.asarray(base.predict_proba(X), dtype=np.float64), 1e-6, None))
     if numbers.shape[1] != len(base.classes_):
-        raise InputError(
-            f"Got {numbers.shape[1]} margins of {type(base).__name__}, expected {len(base.classes_)}, one for each class."
-        )
+        name, k = type(base).__name__, len(base.classes_)
+        raise InputError(f"Got {numbers.shape[1]} margins of {name}, expected {k}, one for each class.")
     out = np.repeat(numbers.min(axis=1, keepdims=True), len(classes), axis=1)
     out[:, np.searchsorted(classes, base.classes_)] = numbers
     return out

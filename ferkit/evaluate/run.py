@@ -1,0 +1,203 @@
+"""A model over a labelled data set, a few pictures at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit.errors import DataError, InputError, PictureError
+from ferkit.evaluate.metrics import evaluate
+from ferkit.labels import ordered
+from ferkit.records import Faces
+from ferkit.sources import Dataset
+
+Array = NDArray[Any]
+BATCH = 256
+BATCH_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Answers of a model for the rows of a data set that could be read.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n,), dtype int
+        Position of each row in the data set.
+    y_true : ndarray of shape (n,), str
+        Labels.
+    proba : ndarray of shape (n, len(labels))
+        Probabilities.
+    labels : list of str
+        Label of each column.
+    found : ndarray of shape (n,), dtype bool
+        Whether a face was found.
+    groups : ndarray of shape (n,) or None
+        Person of each row, where the set names persons.
+    cropped : int
+        Pictures taken as faces that are cropped already.
+    seen : tuple of (int, int)
+        Faces that the model was fitted on, and that fitted its fusion only.
+    dropped : int
+        Rows left out because the model does not know their label.
+    skipped : list of (str, str)
+        Pictures that could not be read, and why.
+    """
+
+    rows: Array
+    y_true: Array
+    proba: Array
+    labels: list[str]
+    found: Array
+    groups: Array | None
+    cropped: int
+    seen: tuple[int, int]
+    dropped: int
+    skipped: list[tuple[str, str]]
+
+    @property
+    def right(self) -> Array:
+        """Whether the most probable label is the right one, row by row."""
+        return np.asarray(np.array(self.labels, dtype=object)[self.proba.argmax(axis=1)] == self.y_true)
+
+    def figures(self, seed: int = 0) -> dict[str, Any]:
+        """Figures of ``evaluate``, with counts of what was skipped, dropped, cropped and seen."""
+        figures = evaluate(self.y_true, self.proba, self.labels, self.found, self.groups, seed)
+        return figures | {
+            "ci_over": "rows" if self.groups is None else "subjects",
+            "seen": {"fitted": self.seen[0], "fusion": self.seen[1]},
+            "cropped": self.cropped,
+            "skipped": len(self.skipped),
+            "dropped": self.dropped,
+        }
+
+
+def evaluate_dataset(
+    model: Any,
+    dataset: Dataset,
+    *,
+    cropped: Any = None,
+    drop_unknown: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Answers of a model for every picture of a data set; broken pictures are skipped and counted.
+
+    Parameters
+    ----------
+    model : Model
+        What ``store.load`` gives.
+    dataset : Dataset
+        What ``sources.load`` gives.
+    cropped : {"auto", True, False} or None, default=None
+        Whether the pictures are faces that are cropped already; None leaves it to the model's ``faces`` step.
+    drop_unknown : bool, default=False
+        Leave out rows whose label the model does not know.
+    progress : callable or None, default=None
+        Called with the number of pictures done since the last call.
+
+    Raises
+    ------
+    DataError
+        The set has labels that the model does not know, or no picture of it can be read.
+    """
+    known = _known_rows(model.labels, dataset, drop_unknown)
+    extractor = _extractor(model, cropped)
+    rows: list[Array] = []
+    proba, found, seen, counted = [], [], np.zeros(2, int), 0
+    skipped = list(dataset.skipped)
+    for batch, pictures in _batches(dataset, known, skipped):
+        kept, faces = _faces(extractor, batch, pictures, dataset, skipped)
+        if kept:
+            rows.append(np.array(kept))
+            proba.append(model.predict_proba(faces))
+            found.append(faces.found)
+            seen += model.seen(faces)
+            taken = dict(zip(batch, pictures, strict=True))
+            counted += sum(extractor.takes_as_cropped(taken[row]) for row in kept)
+        if progress is not None:
+            progress(len(batch))
+    if not rows:
+        raise DataError(f"Got {len(skipped)} pictures, none of which could be read, expected at least 1.")
+    order = np.concatenate(rows)
+    return Evaluation(
+        rows=order,
+        y_true=dataset.labels[order],
+        proba=np.concatenate(proba),
+        labels=list(model.labels),
+        found=np.concatenate(found),
+        groups=_persons(dataset, order),
+        cropped=counted,
+        seen=(int(seen[0]), int(seen[1])),
+        dropped=len(dataset) - len(known),
+        skipped=skipped,
+    )
+
+
+def _known_rows(labels: list[str], dataset: Dataset, drop_unknown: bool) -> Array:
+    unknown = ordered(set(dataset.labels) - set(labels))
+    if unknown and not drop_unknown:
+        raise DataError(
+            f"Got labels {', '.join(unknown)}, expected labels that the model knows: {', '.join(labels)}. "
+            "Leave these rows out with --drop-unknown."
+        )
+    known = np.flatnonzero(~np.isin(dataset.labels.astype(str), unknown)) if unknown else np.arange(len(dataset))
+    if len(known) == 0:
+        raise DataError(f"Got no row whose label the model knows ({', '.join(labels)}), expected at least 1.")
+    return known
+
+
+def _extractor(model: Any, cropped: Any) -> Any:
+    """The model's own ``faces`` step, or a copy with another rule for cropped pictures."""
+    from sklearn.base import clone
+
+    extractor = model.pipeline.named_steps["faces"]
+    return extractor if cropped is None else clone(extractor).set_params(cropped=cropped)
+
+
+def _batches(dataset: Dataset, rows: Array, skipped: list[tuple[str, str]]) -> Iterator[tuple[list[int], list[Any]]]:
+    """Rows and their pictures, at most 256 or some tens of megabytes at once."""
+    batch: list[int] = []
+    pictures: list[Any] = []
+    for row in rows.tolist():
+        try:
+            picture = dataset.pictures[row]
+        except PictureError as error:
+            skipped.append((str(dataset.names[row]), str(error)))
+            continue
+        batch.append(row)
+        pictures.append(picture)
+        if len(batch) >= BATCH or sum(item.nbytes for item in pictures) >= BATCH_BYTES:
+            yield batch, pictures
+            batch, pictures = [], []
+    if batch:
+        yield batch, pictures
+
+
+def _faces(
+    extractor: Any, batch: list[int], pictures: list[Any], dataset: Dataset, skipped: list[tuple[str, str]]
+) -> tuple[list[int], Faces]:
+    """Faces of a batch; where one picture is refused, the others still give theirs."""
+    stacked = isinstance(dataset.pictures, np.ndarray)  # A stack is resized at once, a list picture by picture.
+    try:
+        return batch, extractor.transform(np.stack(pictures) if stacked else pictures)
+    except InputError:
+        kept, parts = [], []
+    for row, picture in zip(batch, pictures, strict=True):
+        try:
+            parts.append(extractor.transform([picture]))
+            kept.append(row)
+        except PictureError as error:
+            skipped.append((str(dataset.names[row]), str(error)))
+    return kept, Faces.merge(parts)
+
+
+def _persons(dataset: Dataset, rows: Array) -> Array | None:
+    """Person of each row; a row without one stands for itself."""
+    if dataset.subjects is None:
+        return None
+    subjects = dataset.subjects[rows]
+    return np.array([f"person {s}" if s else f"row {row}" for s, row in zip(subjects, rows, strict=True)])
