@@ -31,7 +31,7 @@ def load(
     path : str or Path
         File or folder: FER2013 (CSV, also as gz or zip, or folders), FER+ (its votes beside FER2013's CSV), CK+
         (official folders, or 48x48 as CSV or folders), JAFFE, a CSV of ``image,label`` beside its pictures, or any
-        folder of folders. ``"sample"`` is the set that ferkit draws itself (write ``./sample`` for a folder of that name).
+        folder of folders. ``"sample"`` is the set that ferkit draws itself (``./sample`` is a folder of that name).
     split : str or None, default=None
         Keep one split only.
     subjects_from_names : bool, default=False
