@@ -40,10 +40,10 @@ def report(pictures: list[np.ndarray], detector: str, landmarks: str) -> None:
     several = np.mean([len(faces) > 1 for faces in found])
     places = eyes(np.concatenate([faces.crops[:1] for faces in found]))[:, :2]
     middle, spread = places.mean(axis=1), (places[:, 1] - places[:, 0])[:, 0]
-    low, high = np.percentile(middle, [25, 75], axis=0)
+    ranges = np.subtract(*np.percentile(middle, [75, 25], axis=0))
     print(
         f"| {detector} | {landmarks} | {share:.3f} | {several:.3f} | "
-        f"{np.median(middle[:, 0]):.3f}, {np.median(middle[:, 1]):.3f} | {high[0] - low[0]:.3f}, {high[1] - low[1]:.3f} "
+        f"{np.median(middle[:, 0]):.3f}, {np.median(middle[:, 1]):.3f} | {ranges[0]:.3f}, {ranges[1]:.3f} "
         f"| {np.median(spread):.3f} |"
     )
 

@@ -29,8 +29,14 @@ _BORDER = 0.2
 _OVERLAP = 0.3
 """Intersection over union from which two boxes are the same face."""
 
-_DLIB_THRESHOLD = -0.3
-_HAAR_NEIGHBOURS = 4
+_LEAST = {"dlib": -0.3, "haar": 4}
+"""Certainty that the surest face of a picture needs."""
+
+_LEAST_OTHERS = {"dlib": 0.25, "haar": 10}
+"""Certainty that every other one needs: patterns that look a little like a face often stand beside a real one."""
+
+_LARGE = 0.3
+"""Share of the picture's shorter side below which what Haar alone finds is most often no face."""
 
 _LARGEST_SEARCHED = 2400
 """Longer side in pixels of the largest picture that is searched."""
@@ -68,8 +74,8 @@ class FaceDetector(BaseEstimator):
     detector : {"auto", "dlib", "haar"} or path, default="auto"
         ``"dlib"`` is the HOG detector (Dalal and Triggs, 2005; King, 2015), ``"haar"`` OpenCV's cascade (Viola and
         Jones, 2001) inside the installed package. A path names another cascade file. ``"auto"`` asks dlib where it is
-        installed, and Haar where dlib finds nothing or is not installed.
-    smallest : float, default=0.2
+        installed and, for a large face, Haar where dlib finds nothing; without dlib it is Haar.
+    smallest : float, default=0.15
         Side of the smallest face searched for, as a share of the picture's shorter side. Pictures are shrunk or
         enlarged to suit. Where nothing is found, faces of half that size are searched for.
 
@@ -80,7 +86,7 @@ class FaceDetector(BaseEstimator):
     0
     """
 
-    def __init__(self, detector: str = "auto", smallest: float = 0.2) -> None:
+    def __init__(self, detector: str = "auto", smallest: float = 0.15) -> None:
         self.detector = detector
         self.smallest = smallest
 
@@ -107,8 +113,9 @@ class FaceDetector(BaseEstimator):
         picture = grey(image)
         for name, search, smallest in searches:
             boxes, scores = _searched(picture, search, _WINDOW[name] / smallest)
-            if len(boxes):
-                return Detections(*_distinct(boxes, scores), name)
+            sure = _sure(name, boxes, scores, min(picture.shape))
+            if sure.any():
+                return Detections(*_distinct(boxes[sure], scores[sure]), name)
         return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), searches[0][0])
 
     def check(self) -> None:
@@ -116,26 +123,18 @@ class FaceDetector(BaseEstimator):
         self._searches()
 
     def _searches(self) -> list[tuple[str, Callable[[Any], Any], float]]:
-        """Detectors to ask, in turn, each with the smallest face to search for."""
-        number = isinstance(self.smallest, (int, float)) and not isinstance(self.smallest, bool)
-        if not number or not 0.02 <= self.smallest <= 1:
-            raise InputError(f"Got smallest={self.smallest!r}, expected a number from 0.02 to 1.")
-        asked = _asked(str(self.detector))
-        return [(name, search, share) for share in (self.smallest, self.smallest / 2) for name, search in asked]
-
-
-def _asked(detector: str) -> list[tuple[str, Callable[[Any], Any]]]:
-    """Searches that a setting stands for, by the name of their kind."""
-    with_dlib = find_spec("dlib") is not None
-    if detector == "dlib" and not with_dlib:
-        raise missing("dlib", "dlib")
-    asked: list[tuple[str, Callable[[Any], Any]]] = []
-    if detector == "dlib" or (detector == "auto" and with_dlib):
-        asked.append(("dlib", _dlib_boxes))
-    if detector != "dlib":
-        path = _cascade_path(detector)
-        asked.append(("haar", lambda picture: _haar_boxes(picture, path)))
-    return asked
+        """Searches to try in turn: the kind of detector, its function, the smallest face."""
+        smallest, detector = self.smallest, str(self.detector)
+        number = isinstance(smallest, (int, float)) and not isinstance(smallest, bool)
+        if not number or not 0.02 <= smallest <= 1:
+            raise InputError(f"Got smallest={smallest!r}, expected a number from 0.02 to 1.")
+        with_dlib = find_spec("dlib") is not None
+        if detector == "dlib" and not with_dlib:
+            raise missing("dlib", "dlib")
+        if detector == "dlib" or (detector == "auto" and with_dlib):
+            searches = [("dlib", _dlib_boxes, smallest), ("dlib", _dlib_boxes, smallest / 2)]
+            return searches if detector == "dlib" else [*searches, ("haar", _haar(detector), max(smallest, _LARGE))]
+        return [("haar", _haar(detector), smallest), ("haar", _haar(detector), smallest / 2)]
 
 
 def haar_path() -> Path | None:
@@ -174,19 +173,31 @@ def _searched(
     return ((np.reshape(boxes, (-1, 4)) - border) * back).astype(np.float32), np.asarray(scores, np.float32)
 
 
+def _sure(name: str, boxes: NDArray[np.float32], scores: NDArray[np.float32], shorter: int) -> NDArray[np.bool_]:
+    """Which boxes are taken as faces."""
+    surest = scores == np.max(scores, initial=-np.inf)
+    large = (boxes[:, 2] - boxes[:, 0]) >= _LARGE * shorter
+    return (scores >= _LEAST_OTHERS[name]) | (surest & (large | (name == "dlib")))
+
+
 def _dlib_boxes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float64], list[float]]:
     import dlib
 
     detector = _for_this_thread("dlib", dlib.get_frontal_face_detector)
-    boxes, scores, _ = detector.run(np.ascontiguousarray(picture), 0, _DLIB_THRESHOLD)
+    boxes, scores, _ = detector.run(np.ascontiguousarray(picture), 0, _LEAST["dlib"])
     corners = [(box.left(), box.top(), box.right() + 1, box.bottom() + 1) for box in boxes]
     return np.array(corners, dtype=np.float64), list(scores)
+
+
+def _haar(detector: str) -> Callable[[Any], Any]:
+    path = _cascade_path(detector)
+    return lambda picture: _haar_boxes(picture, path)
 
 
 def _haar_boxes(picture: NDArray[np.uint8], path: str) -> tuple[NDArray[np.float64], Any]:
     detector = _for_this_thread(path, lambda: _cascade(path))
     least = (round(0.8 * _WINDOW["haar"]),) * 2
-    found = detector.detectMultiScale2(picture, scaleFactor=1.1, minNeighbors=_HAAR_NEIGHBOURS, minSize=least)
+    found = detector.detectMultiScale2(picture, scaleFactor=1.1, minNeighbors=_LEAST["haar"], minSize=least)
     boxes = np.array(found[0], dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return boxes, np.ravel(found[1])

@@ -72,7 +72,7 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         Turn and scale by the landmarks; False goes by the detector's box.
     which : {"largest", "central", "surest"}, default="largest"
         Which of several faces ``transform`` takes.
-    smallest : float, default=0.2
+    smallest : float, default=0.15
         See ``FaceDetector``.
     n_jobs : int or None, default=None
         Threads that ``transform`` uses.
@@ -93,7 +93,7 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         cropped: Any = "auto",
         align: bool = True,
         which: str = "largest",
-        smallest: float = 0.2,
+        smallest: float = 0.15,
         n_jobs: int | None = None,
     ) -> None:
         self.detector = detector
@@ -256,7 +256,7 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         """The largest square in the middle of a picture in which no face was found."""
         height, width = picture.shape
         side = min(height, width)
-        box = np.array([width - side, height - side, width + side, height + side], np.float32) / 2
+        box = np.array([width - side, height - side, width + side, height + side], np.float32) / np.float32(2)
         matrix = framing.from_box(box)
         return _Row(framing.crop(picture, matrix, self.size), self._kept(None, matrix), box, found=False)
 

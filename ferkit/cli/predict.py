@@ -1,0 +1,119 @@
+"""``ferkit predict``: pictures and videos to rows."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+_CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
+
+
+@click.command("predict")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file.  [default: the one inside ferkit]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "jsonl"]),
+    help="Form of the rows.  [default: by the ending of -o; else table on a terminal, csv in a pipe]",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write the rows to this file.")
+@click.option("--faces", type=click.Choice(["all", "largest"]), default="all", show_default=True, help="Which faces.")
+@click.option(
+    "--cropped",
+    type=click.Choice(["auto", "yes", "no"]),
+    help="Whether the pictures are faces that are cropped already; auto: squares of at most 64 pixels are.  "
+    "[default: as the model was trained]",
+)
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Read every n-th frame of videos.")
+@click.pass_context
+def predict(
+    ctx: click.Context,
+    inputs: tuple[str, ...],
+    model: str | None,
+    form: str | None,
+    output: str | None,
+    faces: str,
+    cropped: str | None,
+    every: int,
+) -> None:
+    """Read the expressions of all faces in pictures, folders, globs and videos; "-" is a picture on standard input.
+
+    One row a face: source, frame, time, face, box, label, confidence and one probability a label. Rows come as they are
+    ready. A picture that cannot be read is skipped, and the exit code is then 1.
+
+    Example: ferkit predict photos/ -o out.csv
+    """
+    _check_output(output, inputs, model)
+    from ferkit import sinks
+    from ferkit.errors import PictureError
+    from ferkit.predict import Predictor, columns
+
+    predictor = Predictor(model, faces, _CROPPED[cropped])
+    name = form or _default_form(output)
+    options = {"width": shutil.get_terminal_size().columns} if name == "table" and _on_terminal(output) else {}
+    with sinks.make(name, output, columns(predictor.labels), **options) as sink:
+        for reading in predictor.readings(inputs, every):
+            if isinstance(reading, PictureError):
+                click.echo(f"Skipped: {' '.join(str(reading).split())}", err=True)
+            else:
+                sink.append(reading.row())
+    for note in notes(predictor.counts):
+        click.echo(note, err=True)
+    if predictor.counts.skipped:
+        ctx.exit(1)
+
+
+def notes(counts: Any) -> list[str]:
+    """What the user should know about the pictures beyond the rows, one sentence each."""
+    said = []
+    if counts.cropped:
+        said.append(
+            f"{_pictures(counts.cropped)} taken as already cropped: the whole is the face (change: --cropped no)."
+        )
+    if counts.not_found:
+        said.append(f"{_pictures(counts.not_found)} without a found face: the middle of the picture was read instead.")
+    if counts.frames_without:
+        said.append(f"{counts.frames_without} of {counts.frames} video frames without a found face: no row for these.")
+    if counts.skipped:
+        said.append(f"{_pictures(len(counts.skipped))} skipped, reasons above.")
+    return said
+
+
+def _pictures(n: int) -> str:
+    return f"{n} picture{'' if n == 1 else 's'}"
+
+
+def _default_form(output: str | None) -> str:
+    from ferkit.sinks import format_of
+
+    if output is not None and output != "-":
+        return format_of(output) or "csv"
+    return "table" if sys.stdout.isatty() else "csv"
+
+
+def _on_terminal(output: str | None) -> bool:
+    return output in (None, "-") and sys.stdout.isatty()
+
+
+def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None) -> None:
+    """Before any work: the output can be written and is not something that would be lost by it."""
+    if output is None or output == "-":
+        return
+    from ferkit.sources.images import is_picture_name
+    from ferkit.sources.video import is_video_name
+
+    path = Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"Got {output!r}, expected a file in a folder that exists.", param_hint="-o")
+    if is_picture_name(path) or is_video_name(path) or path.suffix == ".ferkit":
+        raise click.BadParameter(
+            f"Got {output!r}, expected a name for rows, such as {path.with_suffix('.csv').name!r}.", param_hint="-o"
+        )
+    for other in (*inputs, *([model] if model else [])):
+        if path.exists() and Path(other).exists() and path.samefile(other):
+            raise click.BadParameter(f"Got {output!r}, which is also read, expected another file.", param_hint="-o")

@@ -1,0 +1,231 @@
+"""Readings of pictures and videos by a model: the whole way from files to rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit import sources, store
+from ferkit.errors import InputError, PictureError
+from ferkit.records import Faces, Frame, Reading
+
+FACES = ("all", "largest")
+
+_BATCH = 16
+"""Still pictures whose faces go through the model together."""
+
+_WAIT = 0.5
+"""Seconds after which readings are given although the batch is not full."""
+
+
+@dataclass
+class Counts:
+    """What a ``Predictor`` has met so far.
+
+    Attributes
+    ----------
+    pictures, frames : int
+        Still pictures, and frames of videos.
+    faces : int
+        Readings given.
+    cropped : int
+        Pictures and frames taken as faces that are cropped already.
+    not_found : int
+        Still pictures without a found face, where the middle stood in.
+    frames_without : int
+        Frames of videos without a found face, which give no reading.
+    skipped : list of PictureError
+        Inputs that could not be read.
+    """
+
+    pictures: int = 0
+    frames: int = 0
+    faces: int = 0
+    cropped: int = 0
+    not_found: int = 0
+    frames_without: int = 0
+    skipped: list[PictureError] = field(default_factory=list)
+
+
+class Predictor:
+    """Reads the expressions of all faces in pictures and videos.
+
+    Parameters
+    ----------
+    model : Model, path or None, default=None
+        Model, or the ``.ferkit`` file that holds it; by default the one that ships with ferkit.
+    faces : {"all", "largest"}, default="all"
+        Which faces of a picture are read.
+    cropped : {"auto", True, False} or None, default=None
+        Whether pictures are faces that are cropped already; None leaves it to the model's ``faces`` step.
+
+    Attributes
+    ----------
+    counts : Counts
+        What has been met so far, over all calls.
+
+    Examples
+    --------
+    >>> predictor = Predictor()  # doctest: +SKIP
+    >>> for reading in predictor.readings(["holiday/"]):  # doctest: +SKIP
+    ...     print(reading)
+    """
+
+    def __init__(self, model: Any = None, faces: str = "all", cropped: Any = None) -> None:
+        if faces not in FACES:
+            raise InputError(f"Got faces={faces!r}, expected one of {list(FACES)}.")
+        self.model = model if hasattr(model, "pipeline") else store.load(model or store.default_path())
+        self.faces = faces
+        self.counts = Counts()
+        self._step, self._rest = _parts(self.model.pipeline, cropped)
+        column = {str(name): i for i, name in enumerate(self.model.pipeline.classes_)}
+        self.labels: list[str] = list(self.model.labels)
+        self._columns = [column[name] for name in self.labels]
+
+    def readings(self, inputs: Any, every: int = 1) -> Iterator[Reading | PictureError]:
+        """Readings of everything that is named, in order, as they are ready.
+
+        Parameters
+        ----------
+        inputs : str, Path, bytes, ndarray, Frame, int, or a list of these
+            What ``sources.pictures`` takes: files, folders, globs, videos, pixels, ``"-"``.
+        every : int, default=1
+            Read every n-th frame of videos.
+
+        Yields
+        ------
+        Reading or PictureError
+            One reading a face, largest first. A still picture without a face gives one reading of its middle with
+            ``found`` False (or an error, where the model says ``missing="raise"``); such a frame of a video gives none.
+            An input that cannot be read comes as the error that says why.
+        """
+        waiting: list[tuple[Frame, Faces] | PictureError] = []
+        since = time.monotonic()
+        with closing(sources.pictures(inputs, every)) as frames:  # type: ignore[type-var]
+            for item in frames:
+                waiting.append(self._met(item))
+                still = isinstance(item, Frame) and item.time is None
+                if not still or len(waiting) >= _BATCH or time.monotonic() - since > _WAIT:
+                    yield from self._given(waiting)
+                    waiting, since = [], time.monotonic()
+        yield from self._given(waiting)
+
+    def read(self, frame: Frame | NDArray[np.uint8]) -> list[Reading]:
+        """Readings of one picture, or one frame of a video.
+
+        Parameters
+        ----------
+        frame : Frame or ndarray of shape (h, w) or (h, w, 3), dtype uint8
+
+        Returns
+        -------
+        list of Reading
+            One a face, largest first.
+        """
+        met = self._met(frame if isinstance(frame, Frame) else Frame(frame))
+        if isinstance(met, PictureError):
+            raise met
+        return [reading for reading in self._given([met]) if isinstance(reading, Reading)]
+
+    def _met(self, item: Frame | PictureError) -> tuple[Frame, Faces] | PictureError:
+        """A frame with its faces, counted; or the error in its place."""
+        if isinstance(item, Frame):
+            try:
+                return item, self._faces_of(item)
+            except PictureError as error:
+                item = error
+        self.counts.skipped.append(item)
+        return item
+
+    def _faces_of(self, frame: Frame) -> Faces:
+        counts, still = self.counts, frame.time is None
+        found = self._step.find(frame.image)
+        if not len(found) and still:
+            if self._step.missing == "raise":
+                raise PictureError(f"Got picture={frame.source!r} without a face, expected one.")
+            found = self._step.center(frame.image)
+            counts.not_found += 1
+        elif not len(found):
+            counts.frames_without += 1
+        elif self._step.takes_as_cropped(frame.image):
+            counts.cropped += 1
+        counts.pictures += still
+        counts.frames += not still
+        return found[:1] if self.faces == "largest" else found
+
+    def _given(self, waiting: list[tuple[Frame, Faces] | PictureError]) -> Iterator[Reading | PictureError]:
+        parts = [item[1] for item in waiting if not isinstance(item, PictureError) and len(item[1])]
+        rows = iter(self._probabilities(Faces.merge(parts)) if parts else ())
+        for item in waiting:
+            if isinstance(item, PictureError):
+                yield item
+                continue
+            frame, faces = item
+            for i in range(len(faces)):
+                self.counts.faces += 1
+                yield self._reading(frame, faces, i, next(rows))
+
+    def _probabilities(self, faces: Faces) -> NDArray[np.float64]:
+        proba = np.asarray(self._rest.predict_proba(faces), dtype=np.float64)
+        return proba[:, self._columns]
+
+    def _reading(self, frame: Frame, faces: Faces, i: int, proba: NDArray[np.float64]) -> Reading:
+        best = int(np.argmax(proba))
+        x1, y1, x2, y2 = (float(v) for v in faces.boxes_xyxy[i])
+        return Reading(
+            source=frame.source,
+            frame=frame.index,
+            time=frame.time,
+            face=i,
+            box_xyxy=(x1, y1, x2, y2),
+            label=self.labels[best],
+            confidence=float(proba[best]),
+            probabilities={name: float(p) for name, p in zip(self.labels, proba, strict=True)},
+            found=bool(faces.found[i]),
+        )
+
+
+def readings(
+    inputs: Any, model: Any = None, faces: str = "all", cropped: Any = None, every: int = 1
+) -> Iterator[Reading | PictureError]:
+    """Readings of everything that is named, in order, as they are ready.
+
+    Parameters
+    ----------
+    inputs : str, Path, bytes, ndarray, Frame, int, or a list of these
+        Files, folders, globs, videos, pixels, ``"-"``.
+    model, faces, cropped
+        As for ``Predictor``.
+    every : int, default=1
+        Read every n-th frame of videos.
+
+    Yields
+    ------
+    Reading or PictureError
+        As ``Predictor.readings`` gives them.
+    """
+    return Predictor(model, faces, cropped).readings(inputs, every)
+
+
+def columns(labels: list[str]) -> list[str]:
+    """Columns of ``Reading.row`` for a model's labels."""
+    return list(Reading("", 0, None, 0, (0, 0, 0, 0), "", 0.0, dict.fromkeys(labels, 0.0)).row())
+
+
+def _parts(pipeline: Any, cropped: Any) -> tuple[Any, Any]:
+    """The step that finds faces, as asked for, and the rest of the pipeline."""
+    from sklearn.base import clone
+
+    step = pipeline[0]
+    if not (hasattr(step, "find") and hasattr(step, "center")):
+        raise InputError(f"Got a pipeline that starts with {type(step).__name__}, expected a FaceExtractor.")
+    step = clone(step)
+    if cropped is not None:
+        step.set_params(cropped=cropped)
+    return step, pipeline[1:]
