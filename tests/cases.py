@@ -107,7 +107,9 @@ CASES = {
     "FamilyUnion": Case(_union, {"hog__cell": [12, 16]}, free=("cache",)),
     "LinearSVM": Case(_with_defaults("LinearSVM"), {"C": [0.1, 1.0]}),
     "Stacking": Case(_with_defaults("Stacking", folds=2), {"weights": ["full", "family"]}),
-    "FaceExtractor": Case(_with_defaults("FaceExtractor")),
+    "FaceExtractor": Case(
+        _with_defaults("FaceExtractor", detector="haar", landmarks="none", smallest=0.5), {"light": ["none", "clahe"]}
+    ),
     "NetworkClassifier": Case(_network_classifier, {"learning_rate": [0.01, 0.02]}, needs="tensorflow"),
 }
 
