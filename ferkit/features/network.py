@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import InputError, ModelFileError
 from ferkit.features.base import FaceFeatures
-from ferkit.features.onnx import SHIPPED, OnnxNetwork, open_network
+from ferkit.features.onnx import SHIPPED, OnnxNetwork, find, open_network, remember
 from ferkit.records import Faces
 
 _SCALES = ("raw", "unit", "signed", "standard", "imagenet")
@@ -28,7 +28,8 @@ class NetworkFeatures(FaceFeatures):
     Parameters
     ----------
     init : str, default="shipped"
-        "shipped" for the network inside the package, or path of an ONNX file.
+        "shipped" for the network inside the package, or path of an ONNX file. ``fit`` keeps a copy of that file in the
+        cache folder (``ferkit.features.onnx.remember``), so that a model finds it by hash when it has moved.
     output : str or int, default="embedding"
         Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map".
     mirror : bool, default=True
@@ -99,6 +100,8 @@ class NetworkFeatures(FaceFeatures):
                 "Give the path of an ONNX file instead."
             )
         self.network_hash_ = OnnxNetwork(self._path or SHIPPED).sha256
+        if self._path is not None:
+            remember(find(self.network_hash_, self._path))
         network = self._network()
         self.labels_ = list(network.labels)
         self.output_name_ = network.output_name(self.output)
