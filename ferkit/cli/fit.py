@@ -59,7 +59,7 @@ def fit(
     steps.close()
     _report(fitted, dataset, metrics, path)
     if json_file:
-        rows = {name: fitted.manifest[name] for name in ("name", "data", "rows", "classes", "search", "skipped")}
+        rows = {name: fitted.manifest.get(name) for name in ("name", "data", "rows", "classes", "search", "skipped")}
         Path(json_file).write_text(json.dumps(rows | {"metrics": metrics}, indent=2) + "\n", encoding="utf-8")
 
 
@@ -110,7 +110,7 @@ def _metrics(fitted: Fitted) -> dict[str, Any] | None:
     held_out = fitted.validation
     if held_out is None:
         return None
-    figures = evaluate(held_out.y, held_out.proba, held_out.classes, found=held_out.found)
+    figures = evaluate(held_out.y, held_out.proba, held_out.classes, held_out.found, held_out.groups)
     return {"data": held_out.data} | figures
 
 
