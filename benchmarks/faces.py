@@ -13,6 +13,7 @@ import argparse
 from hashlib import sha256
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ferkit.faces import FaceDetector, FaceExtractor, framing
@@ -49,11 +50,18 @@ def report(pictures: list[np.ndarray], detector: str, landmarks: str) -> None:
 
 
 def box_map(pictures: list[np.ndarray], detector: str) -> None:
-    """Median shift and side of the framing, in sides of the detector's box."""
-    rows = []
+    """Median shift and side of the framing, in sides of the detector's box.
+
+    Pictures are moved and the search varied at random, because the windows step coarsely and equal pictures would all
+    be off by the same step.
+    """
+    rows, rng = [], np.random.default_rng(0)
     extractor = FaceExtractor(detector, "5", cropped=False)
     for picture in pictures:
-        found = FaceDetector(detector).detect(picture)
+        border = int(min(picture.shape) * rng.uniform(0, 0.5))
+        left, top = border + rng.integers(0, 40, 2)
+        picture = cv2.copyMakeBorder(picture, top, border, left, border, cv2.BORDER_REPLICATE)
+        found = FaceDetector(detector, rng.uniform(0.12, 0.3)).detect(picture)
         if not len(found):
             continue
         x1, y1, x2, y2 = found.boxes_xyxy[0]

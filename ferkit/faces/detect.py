@@ -132,8 +132,8 @@ class FaceDetector(BaseEstimator):
         if detector == "dlib" and not with_dlib:
             raise missing("dlib", "dlib")
         if detector == "dlib" or (detector == "auto" and with_dlib):
-            searches = [("dlib", _dlib_boxes, smallest), ("dlib", _dlib_boxes, smallest / 2)]
-            return searches if detector == "dlib" else [*searches, ("haar", _haar(detector), max(smallest, _LARGE))]
+            last = [("haar", _haar(detector), max(smallest, _LARGE))] if detector == "auto" else []
+            return [("dlib", _dlib_boxes, smallest), ("dlib", _dlib_boxes, smallest / 2), *last]
         return [("haar", _haar(detector), smallest), ("haar", _haar(detector), smallest / 2)]
 
 
@@ -206,7 +206,7 @@ def _haar_boxes(picture: NDArray[np.uint8], path: str) -> tuple[NDArray[np.float
 def _cascade(path: str) -> Any:
     try:
         cascade = cv2.CascadeClassifier(path)
-    except cv2.error as error:
+    except (cv2.error, SystemError) as error:  # OpenCV's binding lets a C++ exception through as the latter
         raise InputError(f"Got cascade={path!r}, expected a Haar cascade file: {error}.") from error
     if cascade.empty():
         raise InputError(f"Got cascade={path!r}, expected a Haar cascade file.")
