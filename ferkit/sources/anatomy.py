@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ferkit.errors import InputError
+
 Colour = tuple[int, int, int]
 Units = Mapping[str, float]
 
@@ -113,6 +115,10 @@ class Look:
     beard: float = 0.0
     age: float = 0.3
     shirt: Colour = (70, 90, 120)
+
+    def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise InputError(f"Got style={self.style!r}, expected one of {', '.join(STYLES)}.")
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Look:

@@ -68,13 +68,16 @@ def draw_face(
     """
     _check(size, intensity, changes)
     rng = np.random.default_rng(seed if seed is not None else 0)
-    drawn_look, drawn_view, drawn_units = Look.random(rng), View.random(rng), _units(expression, rng)
+    drawn_look, drawn_view, scene = Look.random(rng), View.random(rng), int(rng.integers(1 << 32))
+    drawn_units = _units(expression, rng)
     if seed is None:
         drawn_look, drawn_view, drawn_units = Look(), View(), dict(ACTION_UNITS[canonical(expression)])
     look = replace(look or drawn_look, **{name: changes[name] for name in changes if name in _LOOK})
     view = replace(view or drawn_view, **{name: changes[name] for name in changes if name in _VIEW})
     strengths = _known_units(units) if units is not None else drawn_units
-    return paint(look, view, {unit: intensity * value for unit, value in strengths.items()}, size, rng)
+    return paint(
+        look, view, {unit: intensity * value for unit, value in strengths.items()}, size, np.random.default_rng(scene)
+    )
 
 
 def sample(n: int = 700, seed: int = 0, *, size: int = 48) -> Dataset:

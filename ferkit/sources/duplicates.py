@@ -107,7 +107,7 @@ def _coarse(crops: Any) -> NDArray[np.float32]:
 
 def _standardised(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of mean 0 and length 1, so that their products are correlations; flat pictures become 0."""
-    rows = pictures.reshape(len(pictures), -1)
+    rows = pictures.reshape(len(pictures), _COARSE * _COARSE)
     rows = rows - rows.mean(axis=1, keepdims=True)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-3)

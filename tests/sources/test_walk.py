@@ -80,7 +80,7 @@ def test_videos_and_gifs(tmp_path):
     ]
     assert frames[-1].time is None
     assert len(found) - len(frames) == 2
-    assert len([item for item in pictures(tmp_path / "clip.avi", every=2)]) == 2
+    assert len(list(pictures(tmp_path / "clip.avi", every=2))) == 2
 
 
 def test_standard_input(monkeypatch):

@@ -1,0 +1,390 @@
+"""Each data set is known by its content and read with labels, splits, persons and votes."""
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ferkit.errors import DataError
+from ferkit.labels import EXPRESSIONS, FER2013
+from ferkit.sources import Pictures, load
+
+SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
+real = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+
+
+def faces(n, side=8):
+    return np.random.default_rng(0).integers(0, 256, (n, side, side), dtype=np.uint8)
+
+
+def pixel_csv(codes, pictures, usage=None, columns=("emotion", "pixels", "Usage")):
+    usage = usage or ["Training"] * len(codes)
+    rows = [
+        {"emotion": str(code), "pixels": " ".join(map(str, face.ravel())), "Usage": use}
+        for code, face, use in zip(codes, pictures, usage, strict=True)
+    ]
+    return "\n".join([",".join(columns), *(",".join(row[name] for name in columns) for row in rows)]) + "\n"
+
+
+def picture(path, size=(20, 16), value=100, mode="L"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value).save(path)
+
+
+def packed(text, how):
+    if how == "plain":
+        return text.encode()
+    if how == "gz":
+        return gzip.compress(text.encode())
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("readme.csv", "a,b\n")
+        archive.writestr("inner/fer2013.csv", text)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("how", ["plain", "gz", "zip"])
+def test_pixel_csv_whatever_its_name(tmp_path, how):
+    pictures = faces(3)
+    path = tmp_path / "something.bin"
+    path.write_bytes(packed(pixel_csv([3, 0, 6], pictures, ["Training", "PublicTest", "PrivateTest"]), how))
+    data = load(path)
+    assert np.array_equal(data.pictures, pictures)
+    assert data.labels.tolist() == ["happiness", "anger", "neutral"]
+    assert data.splits.tolist() == ["Training", "PublicTest", "PrivateTest"]
+    assert data.names.tolist() == ["something.bin:2", "something.bin:3", "something.bin:4"]
+    assert (data.kind, data.skipped, data.subjects) == ("fer2013", [], None)
+
+
+def test_columns_in_any_order_quotes_bom_and_windows_lines(tmp_path):
+    text = pixel_csv(["happy", "0.0"], faces(2), columns=("Usage", "pixels", "emotion"))
+    lines = text.replace("pixels", '"Pixels"').splitlines()
+    lines[1] = '"Training","' + lines[1].split(",")[1] + '","happy"'
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    data = load(tmp_path)
+    assert data.labels.tolist() == ["happiness", "anger"]
+    assert np.array_equal(data.pictures, faces(2))
+
+
+def test_usage_may_be_missing(tmp_path):
+    (tmp_path / "a.csv").write_text(pixel_csv([1], faces(1), columns=("emotion", "pixels")))
+    assert load(tmp_path / "a.csv").split_names == []
+
+
+def test_bad_rows_are_skipped_with_their_line(tmp_path):
+    lines = pixel_csv([0, 1, 2, 3, 4, 5, 6], faces(7)).splitlines()
+    lines[2] = "1,1 2 3,Training"
+    lines[3] = "9" + lines[3][1:]
+    lines[4] = lines[4].replace(" ", " x", 1)
+    lines[5] = "4,300" + lines[5][lines[5].index(" ") :]
+    lines[6] = "5"
+    lines.append("")
+    lines.append(lines[1].replace("0,", "banana,", 1))
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    data = load(tmp_path / "a.csv")
+    assert data.labels.tolist() == ["anger", "neutral"]
+    assert [name for name, _ in data.skipped] == [f"a.csv:{line}" for line in (3, 4, 5, 6, 7, 10)]
+    reasons = [reason for _, reason in data.skipped]
+    assert reasons[0] == "Got 3 pixels, expected 64."
+    assert "label='9'" in reasons[1]
+    assert "whole numbers" in reasons[2]
+    assert reasons[3] == "Got pixel=300, expected 0 to 255."
+    assert "1 columns" in reasons[4]
+    assert "label='banana'" in reasons[5]
+
+
+def test_a_short_first_row_does_not_mislead(tmp_path):
+    (tmp_path / "a.csv").write_text("emotion,pixels\n1,5 5 5 5\n" + pixel_csv([0, 2], faces(2)).split("\n", 1)[1])
+    data = load(tmp_path / "a.csv")
+    assert len(data) == 2
+    assert data.skipped == [("a.csv:2", "Got 4 pixels, expected 64.")]
+
+
+def test_ck_plus_as_csv_has_contempt(tmp_path):
+    (tmp_path / "ckextended.csv").write_text(pixel_csv(range(8), faces(8)))
+    data = load(tmp_path / "ckextended.csv")
+    assert data.labels.tolist() == list(EXPRESSIONS)
+    assert (data.kind, data.skipped) == ("ckplus", [])
+
+
+def test_a_stray_7_in_fer2013_is_an_unknown_label(tmp_path):
+    (tmp_path / "a.csv").write_text(pixel_csv([*list(range(7)) * 20, 7], faces(141)))
+    data = load(tmp_path / "a.csv")
+    assert (data.kind, len(data), len(data.skipped)) == ("fer2013", 140, 1)
+    assert "label='7'" in data.skipped[0][1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"emotion,pixels\n", "without rows"),
+        (b"emotion,pixels\n0,1 2 3\n", "rows of 3 pixels"),
+        (b"emotion,pixels\nbad,1 2 3 4\n", "without a row that can be used.*label='bad'"),
+        (b"a,b\n1,2\n", r"columns \['a', 'b'\]"),
+        (b"", "no CSV header"),
+        (b"\0\1\2", "no CSV header"),
+        (gzip.compress(b"emotion,pixels\n" + b"0,1 2 3 4\n" * 999)[:-20], "whole, readable CSV"),
+        (b"\x1f\x8bnothing", "whole, readable CSV"),
+        (b"PK\x03\x04nothing", "whole, readable CSV"),
+    ],
+)
+def test_files_that_cannot_be_used(tmp_path, content, message):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        load(tmp_path / "a.csv")
+    assert "a.csv" in str(caught.value)
+
+
+def test_zip_without_csv(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x.jpg", b"1")
+    with pytest.raises(DataError, match="zip without a CSV"):
+        load(tmp_path / "a.zip")
+
+
+def test_unknown_split_lists_those_there_are(tmp_path):
+    (tmp_path / "a.csv").write_text(pixel_csv([0, 1], faces(2), ["Training", "PublicTest"]))
+    assert len(load(tmp_path / "a.csv", split="PublicTest")) == 1
+    with pytest.raises(DataError, match=r"split='nope'.*Training, PublicTest"):
+        load(tmp_path / "a.csv", split="nope")
+
+
+VOTES = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+
+
+def fer_plus(folder, votes, n=None):
+    n = n or len(votes)
+    (folder / "fer2013.csv").write_text(pixel_csv([0] * n, faces(n)))
+    rows = "".join(f"Training,fer{i:07d}.png,{','.join(map(str, row))}\n" for i, row in enumerate(votes))
+    (folder / "fer2013new.csv").write_text(VOTES + rows)
+
+
+def test_fer_plus_majority_rule(tmp_path):
+    fer_plus(
+        tmp_path,
+        [
+            [6, 4, 0, 0, 0, 0, 0, 0, 0, 0],  # neutral
+            [5, 5, 0, 0, 0, 0, 0, 0, 0, 0],  # no majority
+            [0, 5, 1, 1, 1, 1, 1, 0, 0, 0],  # single votes count as none: happiness
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 10],  # not a face
+            [0, 0, 0, 0, 3, 0, 0, 0, 7, 0],  # unknown
+            [0, 0, 0, 0, 0, 0, 0, 8, 2, 0],  # contempt
+        ],
+    )
+    data = load(tmp_path)
+    assert data.kind == "ferplus"
+    assert data.labels.tolist() == ["neutral", "happiness", "contempt"]
+    assert data.names.tolist() == ["fer2013.csv:2", "fer2013.csv:4", "fer2013.csv:7"]
+    assert np.array_equal(data.pictures, faces(6)[[0, 2, 5]])
+    assert data.votes.sum(axis=1) == pytest.approx(1)
+    assert data.votes[0, [EXPRESSIONS.index("neutral"), EXPRESSIONS.index("happiness")]] == pytest.approx([0.6, 0.4])
+    assert data.votes[1, EXPRESSIONS.index("happiness")] == 1
+    assert len(data.skipped) == 3
+    assert load(tmp_path / "fer2013new.csv").labels.tolist() == data.labels.tolist()
+    assert load(tmp_path / "fer2013.csv").kind == "fer2013"
+
+
+def test_fer_plus_rows_stay_beside_their_faces_when_one_is_skipped(tmp_path):
+    fer_plus(tmp_path, [[9, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 9, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 9, 0, 0, 0, 0, 0, 0, 0]])
+    lines = (tmp_path / "fer2013.csv").read_text().splitlines()
+    lines[2] = "0,1 2,Training"
+    (tmp_path / "fer2013.csv").write_text("\n".join(lines) + "\n")
+    data = load(tmp_path)
+    assert data.labels.tolist() == ["neutral", "surprise"]
+    assert np.array_equal(data.pictures, faces(3)[[0, 2]])
+
+
+def test_fer_plus_that_does_not_fit(tmp_path):
+    fer_plus(tmp_path, [[9, 0, 0, 0, 0, 0, 0, 0, 0, 0]], n=2)
+    with pytest.raises(DataError, match=r"Got 2 rows.*and 1 in"):
+        load(tmp_path)
+    fer_plus(tmp_path, [[9, 0, 0, 0, 0, 0, 0, 0, 0, 0]])
+    text = (tmp_path / "fer2013new.csv").read_text()
+    (tmp_path / "fer2013new.csv").write_text(text.replace("Training", "PublicTest"))
+    with pytest.raises(DataError, match="another split in line 2"):
+        load(tmp_path)
+    (tmp_path / "fer2013new.csv").write_text(text.replace("9,0", "x,0"))
+    with pytest.raises(DataError, match="not whole numbers"):
+        load(tmp_path)
+    (tmp_path / "fer2013.csv").unlink()
+    with pytest.raises(DataError, match="Got 0 CSV files of emotion,pixels"):
+        load(tmp_path)
+
+
+def test_ck_plus_official(tmp_path):
+    images, codes = tmp_path / "cohn-kanade-images", tmp_path / "Emotion"
+    for sequence, frames, code in (
+        ("S005/001", 3, "3.0"),
+        ("S010/002", 2, "7.0"),
+        ("S011/001", 1, "0"),
+        ("S012/003", 1, "12"),
+    ):
+        stem = sequence.replace("/", "_")
+        for i in range(1, frames + 1):
+            picture(images / sequence / f"{stem}_{i:08d}.png", value=i)
+        (codes / sequence).mkdir(parents=True)
+        (codes / sequence / f"{stem}_{frames:08d}_emotion.txt").write_text(
+            f"   {code}000000e+00\n" if "." in code else code
+        )
+    (codes / "S099" / "001").mkdir(parents=True)
+    (codes / "S099" / "001" / "S099_001_00000009_emotion.txt").write_text("1.0")
+    (codes / "S099" / "001" / "S099_002_00000009_emotion.txt").write_text("text")
+    data = load(tmp_path)
+    assert data.kind == "ckplus"
+    assert data.labels.tolist() == ["disgust", "surprise", "neutral"]
+    assert data.subjects.tolist() == ["S005", "S010", "S011"]
+    assert [picture[0, 0] for picture in data.pictures] == [3, 2, 1]
+    assert [reason for _, reason in data.skipped] == [
+        "Got a code other than 0 to 7.",
+        "Got no pictures of this sequence.",
+        "Got a code other than 0 to 7.",
+    ]
+    both = load(tmp_path, neutral_first=True)
+    assert both.labels.tolist() == ["disgust", "neutral", "surprise", "neutral", "neutral"]
+    assert [picture[0, 0] for picture in both.pictures] == [3, 1, 2, 1, 1]
+
+
+def test_ck_plus_without_pictures(tmp_path):
+    (tmp_path / "S005_001_00000011_emotion.txt").write_text("3.0")
+    with pytest.raises(DataError, match="without pictures"):
+        load(tmp_path)
+
+
+def test_ck_plus_cut_to_48x48_in_a_wrapping_folder(tmp_path):
+    picture(tmp_path / "CK+48" / "anger" / "S010_004_00000017.png", (48, 48))
+    picture(tmp_path / "CK+48" / "happy" / "S011_006_00000012.png", (48, 48))
+    data = load(tmp_path)
+    assert (data.kind, data.labels.tolist(), data.subjects.tolist()) == (
+        "ckplus",
+        ["anger", "happiness"],
+        ["S010", "S011"],
+    )
+    assert data.pictures.shape == (2, 48, 48)
+
+
+def test_jaffe(tmp_path):
+    for name in ("KA.AN1.39.tiff", "KA.SU2.40.tiff", "YM.NE1.49.tiff", "readme.png"):
+        picture(tmp_path / "jaffe" / name, (256, 256))
+    data = load(tmp_path)
+    assert data.kind == "jaffe"
+    assert data.labels.tolist() == ["anger", "surprise", "neutral"]
+    assert data.subjects.tolist() == ["KA", "KA", "YM"]
+    assert [name for name, _ in data.skipped] == ["jaffe/readme.png"]
+
+
+def test_csv_beside_pictures(tmp_path):
+    for i in range(3):
+        picture(tmp_path / "img" / f"Ann_Example_{i:04d}.jpg", (200 + i, 100), mode="RGB", value="red")
+    (tmp_path / "img" / "broken.jpg").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text(
+        "split;image;emotion\ntrain;img/Ann_Example_0000.jpg;HAPPY\ntest;img/Ann_Example_0001.jpg;bored\n"
+        "train;img/gone.jpg;sad\n;img/Ann_Example_0002.jpg;\ntrain;img/broken.jpg;sad\n"
+    )
+    data = load(tmp_path)
+    assert (data.kind, type(data.pictures), data.subjects) == ("table", Pictures, None)
+    assert data.labels.tolist() == ["happiness", "bored"]
+    assert data.splits.tolist() == ["Training", "Test"]
+    assert data.pictures[0].shape == (100, 200, 3)
+    assert [name for name, _ in data.skipped] == ["labels.csv:5", "img/gone.jpg", "img/broken.jpg"]
+    assert load(tmp_path / "labels.csv", subjects_from_names=True).subjects.tolist() == ["Ann_Example"] * 2
+    unchecked = load(tmp_path, check=False)
+    assert len(unchecked) == 4
+
+
+def test_csv_with_subjects(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "x.csv").write_text("image,label,subject\na.png,calm,p1\n")
+    data = load(tmp_path, subjects_from_names=True)
+    assert (data.labels.tolist(), data.subjects.tolist()) == (["neutral"], ["p1"])
+
+
+def test_two_sets_in_one_folder(tmp_path):
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text("image,label\n")
+    (tmp_path / "broken.gz").write_bytes(b"\x1f\x8bx")
+    with pytest.raises(DataError, match=r"2 data sets.*one\.csv, two\.csv"):
+        load(tmp_path)
+
+
+def test_folders_name_the_categories(tmp_path):
+    for name in ("Happy/1.png", "bored/Ann_01.jpg", "bored/deep/Bob_02.jpg", "stray.png"):
+        picture(tmp_path / name)
+    (tmp_path / "bored" / "text.jpg").write_text("no picture")
+    data = load(tmp_path)
+    assert data.labels.tolist() == ["happiness", "bored", "bored"]
+    assert data.classes == ["happiness", "bored"]
+    assert sorted(name for name, _ in data.skipped) == ["bored/text.jpg", "stray.png"]
+    assert (data.kind, data.splits.tolist()) == ("folders", [""] * 3)
+    assert load(tmp_path, subjects_from_names=True).subjects.tolist() == ["", "Ann", "Bob"]
+
+
+def test_a_folder_with_one_class_loads(tmp_path):
+    picture(tmp_path / "happy" / "1.png")
+    assert load(tmp_path).labels.tolist() == ["happiness"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "splits"),
+    [
+        (("train", "test"), ["Test", "Training"]),
+        (("Training", "PublicTest", "PrivateTest"), ["PrivateTest", "PublicTest", "Training"]),
+        (("train", "validation", "test"), ["PrivateTest", "Training", "PublicTest"]),
+    ],
+)
+def test_fer2013_as_folders(tmp_path, parts, splits):
+    for part in parts:
+        picture(tmp_path / part / "angry" / "Training_1.jpg", (48, 48))
+    data = load(tmp_path)
+    assert data.kind == "fer2013"
+    assert data.split_names == splits
+    assert data.pictures.shape == (len(parts), 48, 48)
+
+
+def test_one_split_folder_alone_is_a_split(tmp_path):
+    picture(tmp_path / "train" / "angry" / "1.jpg", (48, 48))
+    data = load(tmp_path)
+    assert (data.labels.tolist(), data.splits.tolist()) == (["anger"], ["Training"])
+
+
+def test_pictures_without_labels(tmp_path):
+    picture(tmp_path / "a.png")
+    with pytest.raises(DataError, match="1 pictures and no labels"):
+        load(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        load(tmp_path / "gone")
+
+
+def test_sample_is_always_there():
+    data = load("sample", split="train")
+    assert (data.kind, len(data), data.classes) == ("sample", 490, list(FER2013))
+
+
+@real
+def test_real_photos():
+    data = load(SHARED / "photos", subjects_from_names=True)
+    assert (len(data), data.kind, data.skipped) == (1570, "table", [])
+    assert data.subjects[0] == "AJ_Cook"
+
+
+@real
+def test_real_fer2013(tmp_path):
+    with gzip.open(SHARED / "fer2013" / "fer2013.csv.gz", "rt") as file:
+        start = "".join(next(file) for _ in range(301))
+    (tmp_path / "start.csv").write_text(start)
+    data = load(tmp_path / "start.csv")
+    assert (data.pictures.shape, data.skipped, data.kind) == ((300, 48, 48), [], "fer2013")
+    assert data.pictures[0, 0, :4].tolist() == [70, 80, 82, 72]
+
+
+@real
+def test_real_fer_plus():
+    data = load(SHARED / "fer2013")
+    assert (data.kind, data.split_names) == ("ferplus", ["Training", "PublicTest"])
+    assert len(data) + len(data.skipped) == 28705 + 3589
+    assert 0.85 < len(data) / (28705 + 3589) < 0.9
+    assert data.votes.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (data.votes.argmax(axis=1) == [EXPRESSIONS.index(label) for label in data.labels]).all()
