@@ -1,0 +1,121 @@
+"""The PyTorch training script: its network is ferkit's, and a small run of it writes what it says."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ferkit.nets.weights import from_torch, load_weights
+from ferkit.records import face_hashes
+from ferkit.sources import load
+
+torch = pytest.importorskip("torch", reason="the training script needs PyTorch, which ferkit does not install")
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+SMALL = ["--widths", "8,8,16", "--strides", "2,2", "--epochs", "2", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def script():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(TOOLS)
+        yield importlib.import_module("train_torch")
+
+
+@pytest.fixture(scope="module")
+def run(script, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    script.main(["sample", "--out", str(out), *SMALL])
+    return out
+
+
+def test_keras_and_onnx_give_the_numbers_of_torch(script):
+    pytest.importorskip("tensorflow", reason="the other side of the comparison")
+    import onnxruntime
+
+    from ferkit.nets.export import to_onnx
+    from ferkit.nets.weights import Weights
+
+    torch.manual_seed(0)
+    net = script.Net((8, 16, 16, 24), (2, 1, 2)).train()
+    with torch.no_grad():  # statistics other than 0 and 1
+        net(torch.randn(64, 1, 48, 48) * 2 + 1)
+    net.eval()
+    faces = np.random.default_rng(0).integers(0, 256, (6, 48, 48), dtype=np.uint8)
+    with torch.no_grad():
+        expected = [out.numpy() for out in net(script.standardise(torch.from_numpy(faces)[:, None]))]
+    arrays = from_torch(net.state_dict())
+    weights = Weights(script.FER2013, arrays, (8, 16, 16, 24), (2, 1, 2))
+    batch = faces[..., None].astype(np.float32)
+    got = weights.model(extra_heads={"votes": 8})(batch, training=False)
+    np.testing.assert_allclose(got["logits"].numpy(), expected[0], atol=1e-4)
+    np.testing.assert_allclose(got["votes"].numpy(), expected[1], atol=1e-4)
+    session = onnxruntime.InferenceSession(to_onnx(weights), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["logits"], {"faces": batch})[0], expected[0], atol=1e-4)
+
+
+def test_run_writes_weights_and_the_faces_it_saw(script, run):
+    weights = load_weights(run / "net.npz")
+    assert weights.labels == script.FER2013
+    assert weights.widths == (8, 8, 16)
+    state = torch.load(run / "net.pt", weights_only=True)
+    for name, array in from_torch(state).items():
+        np.testing.assert_array_equal(weights.arrays[name], array)
+    data = load("sample")
+    twins = script.twin_rows(data.pictures, data.splits == "PublicTest")
+    faces = data.pictures[(data.splits == "Training") & ~twins]
+    np.testing.assert_array_equal(np.load(run / "seen.npy"), np.unique(face_hashes(faces)))
+    np.testing.assert_array_equal(weights.seen, np.load(run / "seen.npy"))
+
+
+def test_run_goes_on_from_its_checkpoint_and_ends_the_same(script, run, tmp_path, monkeypatch, capsys):
+    save = script.Training.save
+
+    def interrupted(self, path):
+        save(self, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(script.Training, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        script.main(["sample", "--out", str(tmp_path), *SMALL])
+    monkeypatch.setattr(script.Training, "save", save)
+    script.main(["sample", "--out", str(tmp_path), *SMALL])
+    assert "goes on after epoch 1" in capsys.readouterr().out
+    one, other = (torch.load(folder / "net.pt", weights_only=True) for folder in (run, tmp_path))
+    for name, value in one.items():
+        np.testing.assert_allclose(value.numpy(), other[name].numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_exports_a_state_dict_and_a_checkpoint(script, run, tmp_path):
+    for name, keep in (("average.pt", "net"), ("checkpoint.pt", "net"), ("checkpoint.pt", "average")):
+        faces = ["sample"] if name == "average.pt" else []
+        script.main([*faces, "--export", str(run / name), "--keep", keep, "--out", str(tmp_path), *SMALL])
+        seen = np.load(run / "seen.npy") if faces else []
+        np.testing.assert_array_equal(load_weights(tmp_path / "net.npz").seen, seen)
+    last, average = (load_weights(folder / "net.npz").arrays["logits/kernel"] for folder in (run, tmp_path))
+    assert not np.array_equal(last, average)
+
+
+def test_augmented_faces_are_standardised_and_repeatable(script):
+    faces = torch.from_numpy(load("sample").pictures[:64])[:, None].float()
+    one, same = (script.augment(faces, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, script.augment(faces, torch.Generator().manual_seed(4)))
+    assert float(one.mean((1, 2, 3)).abs().max()) < 0.5
+    assert 0.5 < float(one.std((1, 2, 3)).mean()) < 1.1
+
+
+def test_votes_are_found_by_line(script, tmp_path):
+    path = tmp_path / "votes.csv"
+    header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    path.write_text(f"{header}\nTraining,a,4,0,0,1,3,2,0,0,0,0\nTraining,b,1,0,0,0,0,0,0,0,4,5\n")
+    shares, voted = script.read_votes(str(path), np.array(["x.csv:3", "x.csv:2"]))
+    np.testing.assert_array_equal(voted, [False, True])
+    np.testing.assert_allclose(shares[1], [0.3, 0.2, 0, 0, 0.1, 0, 0.4, 0])
+
+
+def test_no_faces_is_a_usage_error(script, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        script.main(["--out", str(tmp_path)])
+    assert "expected FER2013's CSV" in capsys.readouterr().err

@@ -1,0 +1,399 @@
+"""Train ferkit's network on FER2013 with PyTorch, which is faster than TensorFlow on a processor without XLA.
+
+    python tools/train_torch.py fer2013.csv.gz --votes fer2013new.csv --out runs/net --epochs 36
+    python tools/train_torch.py fer2013.csv.gz --export runs/net/net.pt --out exported
+
+It needs PyTorch (``pip install torch``), which ferkit itself does not. The network is that of ``ferkit.nets.build``,
+with a second head that learns FER+'s votes beside FER2013's labels. Training rows that are near-duplicates of a
+PublicTest face are left out; PublicTest is only looked at. A run that was stopped goes on from ``checkpoint.pt``.
+
+Written to --out: ``net.pt`` and ``average.pt`` (last weights, and their running average with normalisation statistics
+of its own), ``seen.npy`` (hashes of the training faces), and for the weights that --keep names ``net.npz`` and, where
+TensorFlow is installed, ``net.onnx``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ferkit.errors import MissingExtraError
+from ferkit.labels import EXPRESSIONS, FER2013
+from ferkit.nets.build import SQUEEZE, STRIDES, WIDTHS
+from ferkit.nets.weights import Weights, from_torch, replace_file, save_weights
+from ferkit.records import face_hashes
+from ferkit.sources import load, near_duplicates
+
+NOTE = (
+    "Trained on FER2013 (Goodfellow et al., 2013) and FER+ votes (Barsoum et al., 2016). "
+    "The pictures' own terms may limit its use."
+)
+SMOOTHING = 0.1
+WEIGHT_DECAY = 5e-4
+AVERAGE_STEP = 0.002
+STATISTICS_ROWS = 8192
+
+
+class Gate(nn.Module):
+    """Squeeze-and-excitation: each channel weighted by what all channels hold."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.a = nn.Linear(channels, max(channels // SQUEEZE, 1))
+        self.b = nn.Linear(max(channels // SQUEEZE, 1), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.b(F.relu(self.a(x.mean((2, 3))))))[:, :, None, None]
+
+
+class Block(nn.Module):
+    """Two convolutions and a gate, with a shortcut around them."""
+
+    def __init__(self, into: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.c1 = nn.Conv2d(into, out, 3, stride, 1, bias=False)
+        self.n1 = nn.BatchNorm2d(out)
+        self.c2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.n2 = nn.BatchNorm2d(out)
+        self.se = Gate(out)
+        changes = stride > 1 or into != out
+        self.cs = nn.Conv2d(into, out, 1, bias=False) if changes else None
+        self.ns = nn.BatchNorm2d(out) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.n1(self.c1(x)))
+        y = self.se(self.n2(self.c2(y)))
+        if self.cs is not None:
+            x = self.ns(self.cs(F.avg_pool2d(x, 2) if self.stride == 2 else x))
+        return F.relu(y + x)
+
+
+class Net(nn.Module):
+    """The network on standardised faces (n, 1, h, w); one output a head. Names are mapped by ``from_torch``."""
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = WIDTHS,
+        strides: tuple[int, ...] = STRIDES,
+        heads: tuple[int, ...] = (len(FER2013), len(EXPRESSIONS)),
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(1, widths[0], 3, 1, 1, bias=False)
+        self.n = nn.BatchNorm2d(widths[0])
+        shapes = zip(widths[:-1], widths[1:], strides, strict=True)
+        self.blocks = nn.Sequential(*(Block(into, out, stride) for into, out, stride in shapes))
+        self.d = nn.Dropout(dropout)
+        self.heads = nn.ModuleList(nn.Linear(widths[-1], n) for n in heads)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.blocks(F.relu(self.n(self.c(x))))
+        embedding = x.mean((2, 3))
+        return [head(self.d(embedding)) for head in self.heads]
+
+
+@dataclass
+class Data:
+    """Faces (n, 1, 48, 48) uint8, label codes, shares of votes, 1 where there are votes, and rows by use."""
+
+    faces: Tensor
+    codes: Tensor
+    shares: Tensor
+    voted: Tensor
+    train: np.ndarray
+    watch: np.ndarray
+
+
+def read(faces: str, votes: str | None) -> Data:
+    """FER2013, with FER+'s votes where they are given."""
+    data = load(faces)
+    n, watch = len(data), data.splits == "PublicTest"
+    shares, voted = read_votes(votes, data.names) if votes else (np.zeros((n, len(EXPRESSIONS))), np.zeros(n, bool))
+    twins = twin_rows(data.pictures, watch)
+    train = np.flatnonzero((data.splits == "Training") & ~twins)
+    print(f"{len(train)} faces to train on, {twins.sum()} twins of PublicTest left out", flush=True)
+    return Data(
+        torch.from_numpy(data.pictures)[:, None],
+        torch.tensor([FER2013.index(label) for label in data.labels]),
+        torch.from_numpy(shares).float(),
+        torch.from_numpy(voted).float(),
+        train,
+        np.flatnonzero(watch),
+    )
+
+
+def read_votes(path: str, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of each row's votes, and whether more votes are for emotions than for "unknown" and "not a face".
+
+    ``names`` are ``file:line``; the line says which row of the votes belongs to a face.
+    """
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = [{key.strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file)]
+    lines = [int(str(name).rpartition(":")[2]) - 2 for name in names]
+    counts = np.array([[float(rows[line][name]) for name in EXPRESSIONS] for line in lines])
+    doubts = np.array([float(rows[line]["unknown"]) + float(rows[line]["nf"]) for line in lines])
+    total = counts.sum(axis=1)
+    return counts / np.maximum(total, 1)[:, None], (total > 0) & (doubts < total)
+
+
+def twin_rows(pictures: np.ndarray, watch: np.ndarray) -> np.ndarray:
+    """Mask of the faces outside ``watch`` that are nearly the same as one inside."""
+    twins = np.zeros(len(pictures), bool)
+    pairs = near_duplicates(pictures, threshold=0.95)
+    for one, other in (pairs.T, pairs.T[::-1]):
+        twins[one[watch[other] & ~watch[one]]] = True
+    return twins
+
+
+def standardise(x: Tensor) -> Tensor:
+    """Each face less its mean, divided by its deviation."""
+    x = x.float()
+    variance, mean = torch.var_mean(x, (1, 2, 3), keepdim=True, correction=0)
+    return (x - mean) * torch.rsqrt(variance + 1e-3)
+
+
+def augment(x: Tensor, g: torch.Generator) -> Tensor:
+    """Changed and standardised copies of grey faces (n, 1, h, w), like ``ferkit.augment``, in whole batches."""
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(len(x)).uniform_(low, high, generator=g)
+
+    def wide(numbers: Tensor) -> Tensor:
+        return numbers[:, None, None, None]
+
+    shift = torch.stack([uniform(-0.14, 0.14), uniform(-0.14, 0.14)], 1)
+    x = turn(x, uniform(-15, 15) * math.pi / 180, uniform(0.88, 1.12), uniform(0, 1) < 0.5, shift)
+    rows = uniform(0, 1) < 0.12
+    if rows.any():
+        x[rows] = F.avg_pool2d(F.pad(x[rows], (1, 1, 1, 1), mode="reflect"), 3, 1)
+    rows = uniform(0, 1) < 0.12
+    if rows.any():
+        small = F.interpolate(x[rows], scale_factor=0.5, mode="area")
+        x[rows] = F.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
+    q = (x / 255).clamp(0, 1) ** wide(torch.exp(uniform(-0.5, 0.5)))
+    shadow = 1 + wide(uniform(-0.4, 0.4)) * torch.linspace(-1, 1, x.shape[3])
+    q = q * torch.where(wide(uniform(0, 1) < 0.5), shadow, torch.ones_like(shadow))
+    q = q * wide(uniform(0.6, 1.3)) + wide(uniform(-0.1, 0.1))
+    q = q + torch.randn(q.shape, generator=g) * wide(uniform(0, 0.05) * (uniform(0, 1) < 0.4))
+    x = standardise(q.clamp(0, 1) * 255)
+    sides = torch.stack([uniform(6, 20), uniform(6, 20)], 1).long()
+    middles = torch.stack([uniform(0, x.shape[2]), uniform(0, x.shape[3])], 1).long()
+    return erase(x, sides, middles, uniform(0, 1) < 0.5)
+
+
+def turn(x: Tensor, angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
+    """Rotated, scaled, mirrored and shifted (in halves of the width); mirrored at the border."""
+    sign = torch.where(flip, -1.0, 1.0)
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    matrix = torch.stack([cos * sign, -sin, shift[:, 0], sin * sign, cos, shift[:, 1]], 1).reshape(-1, 2, 3)
+    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+
+
+def erase(x: Tensor, sides: Tensor, middles: Tensor, on: Tensor) -> Tensor:
+    """Rectangles set to 0, the mean of a standardised face, on the rows where ``on``."""
+    rows, columns = (
+        (torch.arange(length)[None] - middles[:, axis, None]).abs() * 2 < sides[:, axis, None]
+        for axis, length in enumerate(x.shape[2:])
+    )
+    hidden = rows[:, :, None] & columns[:, None, :] & on[:, None, None]
+    return x.masked_fill(hidden[:, None], 0.0)
+
+
+class Training:
+    """Network, optimiser and running average, one epoch at a time."""
+
+    def __init__(self, data: Data, args: argparse.Namespace) -> None:
+        torch.manual_seed(args.seed)
+        self.data, self.args, self.epoch = data, args, 0
+        self.net = Net(args.widths, args.strides).to(memory_format=torch.channels_last)
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        free = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.SGD(groups, lr=args.lr, momentum=0.9, nesterov=True)
+        self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(path, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["opt"])
+        self.average, self.epoch = state["ema"], state["epoch"]
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint in one step."""
+        part = path.with_name(path.name + ".part")
+        state = {"net": self.net.state_dict(), "opt": self.optimizer.state_dict()}
+        torch.save(state | {"ema": self.average, "epoch": self.epoch}, part)
+        part.replace(path)
+
+    def run_epoch(self) -> float:
+        """One pass over the training rows; mean loss."""
+        args, seed = self.args, self.args.seed * 1000 + self.epoch
+        g, mix = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+        torch.manual_seed(seed)  # of the dropout
+        self.net.train()
+        order = torch.from_numpy(self.data.train)[torch.randperm(len(self.data.train), generator=g)]
+        steps, total = max(len(order) // args.batch, 1), 0.0
+        for step in range(steps):
+            for group in self.optimizer.param_groups:
+                group["lr"] = one_cycle((self.epoch * steps + step) / (steps * args.epochs), args.lr)
+            rows = order[step * args.batch : (step + 1) * args.batch]
+            total += self.step(rows, g, float(mix.beta(0.4, 0.4)) if step % 3 == 0 else None)
+        self.epoch += 1
+        return total / steps
+
+    def step(self, rows: Tensor, g: torch.Generator, share: float | None) -> float:
+        """Cross-entropy of the labels, and half as much of the votes; faces mixed in pairs where a share is given."""
+        data = self.data
+        x = augment(data.faces[rows].float(), g)
+        labels = F.one_hot(data.codes[rows], len(FER2013)) * (1 - SMOOTHING) + SMOOTHING / len(FER2013)
+        shares, voted = data.shares[rows], data.voted[rows]
+        if share is not None:
+            other = torch.randperm(len(rows), generator=g)
+            x, labels, shares = (share * one + (1 - share) * one[other] for one in (x, labels, shares))
+            voted = voted * voted[other]
+        with torch.autocast("cpu", torch.bfloat16):
+            first, second = self.net(x.contiguous(memory_format=torch.channels_last))
+        loss = -(labels * first.float().log_softmax(1)).sum(1).mean()
+        loss = loss - 0.5 * ((shares * second.float().log_softmax(1)).sum(1) * voted).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            for name, value in self.net.state_dict().items():
+                if value.dtype.is_floating_point:
+                    self.average[name].lerp_(value, AVERAGE_STEP)
+        return loss.item()
+
+    def averaged(self) -> Net:
+        """The running average, with normalisation statistics measured anew on faces as they are."""
+        net = Net(self.args.widths, self.args.strides)
+        net.load_state_dict(self.average)
+        net.train()
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.momentum = None  # the plain mean over all batches
+        order = torch.randperm(len(self.data.train), generator=torch.Generator().manual_seed(1))
+        rows = torch.from_numpy(self.data.train)[order][:STATISTICS_ROWS]
+        with torch.no_grad():
+            for part in rows.split(256):
+                net(standardise(self.data.faces[part]))
+        return net
+
+
+def one_cycle(share: float, peak: float) -> float:
+    """Learning rate after a share of the training."""
+    if share < 0.15:
+        return peak * share / 0.15 + 1e-5
+    return peak * 0.5 * (1 + math.cos(math.pi * (share - 0.15) / 0.85)) + 1e-5
+
+
+@torch.no_grad()
+def accuracy(net: Net, data: Data) -> tuple[float, float]:
+    """Share of PublicTest that is right, from each face alone and averaged with its mirror image."""
+    net.eval()
+    alone = mirrored = 0
+    for rows in torch.from_numpy(data.watch).split(512):
+        x = standardise(data.faces[rows])
+        with torch.autocast("cpu", torch.bfloat16):
+            one, other = net(x)[0].float(), net(x.flip(3))[0].float()
+        alone += int((one.argmax(1) == data.codes[rows]).sum())
+        mirrored += int(((one + other).argmax(1) == data.codes[rows]).sum())
+    return alone / max(len(data.watch), 1), mirrored / max(len(data.watch), 1)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train, or go on, and write everything."""
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    data = read(args.faces, args.votes)
+    training, checkpoint = Training(data, args), out / "checkpoint.pt"
+    if checkpoint.exists():
+        training.load(checkpoint)
+        print(f"goes on after epoch {training.epoch}", flush=True)
+    while training.epoch < args.epochs:
+        start = time.monotonic()
+        loss = training.run_epoch()
+        watched = training.epoch % 4 == 0 or training.epoch > args.epochs - 3
+        scores = "  PublicTest {:.4f}, with mirror {:.4f}".format(*accuracy(training.net, data)) if watched else ""
+        print(f"{training.epoch}/{args.epochs}  loss {loss:.4f}{scores}  {time.monotonic() - start:.0f} s", flush=True)
+        training.save(checkpoint)
+    nets = {"net": training.net, "average": training.averaged()}
+    for name, net in nets.items():
+        print(f"{name}: PublicTest {{:.4f}}, with mirror {{:.4f}}".format(*accuracy(net, data)))
+        torch.save(net.state_dict(), out / f"{name}.pt")
+    export(nets[args.keep].state_dict(), out, write_seen(data, out), args)
+
+
+def write_seen(data: Data, out: Path) -> np.ndarray:
+    """Content hashes of the training faces, also written to ``seen.npy``."""
+    seen = np.unique(face_hashes(data.faces[data.train, 0].numpy()))
+    np.save(out / "seen.npy", seen)
+    return seen
+
+
+def export(state: dict[str, Tensor], out: Path, seen: np.ndarray, args: argparse.Namespace) -> None:
+    """Write ``net.npz``, and ``net.onnx`` where TensorFlow is installed."""
+    arrays = from_torch({name: value.float().numpy() for name, value in state.items()})
+    weights = Weights(FER2013, arrays, args.widths, args.strides, seen=seen)
+    save_weights(weights, out / "net.npz")
+    try:
+        from ferkit.nets.export import to_onnx
+
+        replace_file(out / "net.onnx", to_onnx(weights, NOTE))
+    except MissingExtraError:
+        print(
+            f"Without TensorFlow there is no net.onnx. Where it is installed, run:\n"
+            f"python tools/export_net.py {out / 'net.npz'} {out / 'net.onnx'}"
+        )
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """``32,32,64`` as a tuple."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("faces", nargs="?", help="FER2013 as a CSV (also .gz or .zip)")
+    add("--votes", help="FER+ votes (fer2013new.csv) of the same rows")
+    add("--out", required=True, help="folder for everything that is written")
+    add("--export", metavar="FILE", help="only export this state dict or checkpoint; with the faces it saw")
+    add("--keep", choices=("net", "average"), default="net", help="weights to export: the last, or their average")
+    add("--epochs", type=int, default=36)
+    add("--batch", type=int, default=128)
+    add("--lr", type=float, default=0.1)
+    add("--seed", type=int, default=0)
+    add("--threads", type=int, default=os.cpu_count() or 1)
+    add("--widths", type=numbers, default=WIDTHS)
+    add("--strides", type=numbers, default=STRIDES)
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    if args.export:
+        state = torch.load(args.export, weights_only=True)
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        seen = write_seen(read(args.faces, None), Path(args.out)) if args.faces else np.empty(0, np.uint64)
+        export(state.get({"average": "ema"}.get(args.keep, "net"), state), Path(args.out), seen, args)
+    elif args.faces:
+        train(args)
+    else:
+        parser.error("Got no faces, expected FER2013's CSV, or --export FILE.")
+
+
+if __name__ == "__main__":
+    main()
