@@ -99,23 +99,37 @@ def prepare(
     out = Path(out)
     extractor = FaceExtractor(size=size, light=light)
     dataset = assign_splits(dataset, seed) if split else dataset
-    done = _open(out, _settings(dataset, size, light))
-    before = len(done)
-    broken = list(dataset.skipped)
     try:
-        with (out / JOURNAL).open("a", encoding="utf-8") as journal:
-            for rows in _chunks(dataset, done, advance):
-                for row, entry in _faces(dataset, rows, extractor, out, broken):
-                    done[row] = entry
-                    journal.write(json.dumps({"row": row, **entry}) + "\n")
-                journal.flush()
-                advance(len(rows))
-    finally:
-        entries = [done[row] for row in sorted(done)]
-        listed = _balanced(entries, balance, seed)
-        _write_labels(out / LABELS, listed)
+        done = _open(out, _settings(dataset, size, light))
+        before, broken = len(done), list(dataset.skipped)
+        try:
+            _write_faces(dataset, extractor, out, done, broken, advance)
+        finally:
+            entries = [done[row] for row in sorted(done)]
+            listed = _balanced(entries, balance, seed)
+            _write_labels(out / LABELS, listed)
+    except OSError as error:
+        raise DataError(f"Got out={str(out)!r} ({error}), expected a folder with room to write to.") from error
     not_found = sum(not entry["found"] for entry in entries)
     return Prepared(len(done) - before, before, not_found, len(listed), broken)
+
+
+def _write_faces(
+    dataset: Dataset,
+    extractor: FaceExtractor,
+    out: Path,
+    done: dict[int, Row],
+    broken: list[tuple[str, str]],
+    advance: Callable[[int], Any],
+) -> None:
+    """Write the faces of all rows that are not done, and note each in the journal."""
+    with (out / JOURNAL).open("a", encoding="utf-8") as journal:
+        for rows in _chunks(dataset, done, advance):
+            for row, entry in _faces(dataset, rows, extractor, out, broken):
+                done[row] = entry
+                journal.write(json.dumps({"row": row, **entry}) + "\n")
+            journal.flush()
+            advance(len(rows))
 
 
 def _settings(dataset: Dataset, size: int, light: str) -> Row:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError
 from ferkit.labels import FER2013, canonical
-from ferkit.sources.anatomy import ACTION_UNITS, UNITS, VARIANTS, Look, View
+from ferkit.sources.anatomy import ACTION_UNITS, UNITS, VARIANTS
 from ferkit.sources.dataset import Dataset
 from ferkit.sources.images import to_grey
+from ferkit.sources.look import Look, View
 from ferkit.sources.painter import paint
 
 _LOOK = {field.name for field in fields(Look)}

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.sources import anatomy
-from ferkit.sources.anatomy import Colour, Look, Strength, Units, View
+from ferkit.sources.anatomy import Strength, Units
+from ferkit.sources.look import Colour, Look, View
 
 _HALF = 2.15
 """The flat picture of the head reaches this far from its middle, in face units."""
@@ -79,7 +80,7 @@ def paint(look: Look, view: View, units: Units, size: int, rng: np.random.Genera
     ndarray of shape (size, size, 3), dtype uint8
         RGB.
     """
-    finer = max(1, min(4, round(256 / size)))
+    finer = max(1, min(3, round(256 / size)))
     canvas = size * finer
     unit = view.face / 2 * canvas
     head, alpha = _head(look, view, Strength(units), unit)
@@ -113,9 +114,10 @@ def _head(look: Look, view: View, a: Strength, unit: float) -> tuple[Texture, Te
     lips = anatomy.mouth(look, a)
     _hair_behind(sheet, look)
     _skin(sheet, look, lips)
-    _folds(sheet, look, a, lips)
+    _grow_beard(sheet, look, lips)
+    shade = _folds(sheet, look, a, lips)
     _hair_before(sheet, look)
-    sheet.rgb = _lit(sheet.rgb, _light(look, view, a, lips))
+    sheet.rgb = _lit(sheet.rgb, _light(look, view, a, lips), shade)
     for side in (-1, 1):
         _eye(sheet, look, view, a, side)
         sheet.fill(anatomy.brow(look, a, side), _mix(look.hair, look.skin, 0.12))
@@ -147,21 +149,21 @@ def _skin(sheet: _Sheet, look: Look, lips: anatomy.Mouth) -> None:
     sheet.fill(anatomy.outline(look, lips.drop), look.skin, solid=True)
 
 
-def _folds(sheet: _Sheet, look: Look, a: Strength, lips: anatomy.Mouth) -> None:
-    """Darken the skin softly along the folds, and where a beard grows."""
+def _grow_beard(sheet: _Sheet, look: Look, lips: anatomy.Mouth) -> None:
+    if look.beard:
+        share = cv2.resize(_beard(lips.drop) * np.float32(0.75 * look.beard), sheet.alpha.shape[::-1])[:, :, None]
+        sheet.rgb = (sheet.rgb + (np.array(look.hair, np.float32) - sheet.rgb) * share).astype(np.uint8)
+
+
+def _folds(sheet: _Sheet, look: Look, a: Strength, lips: anatomy.Mouth) -> Texture:
+    """Soft shade, 0 to 255, along the folds of the skin."""
     shade: Texture = np.zeros(sheet.alpha.shape, np.uint8)
     width = max(1, round(0.035 * sheet.scale))
     for curve, strength in anatomy.folds(look, a, lips):
         points = sheet.fixed(anatomy.spline(curve, closed=False))
         cv2.polylines(shade, [points], False, round(255 * strength), width, cv2.LINE_AA, _SHIFT)
     blur = 2 * round(0.025 * sheet.scale) + 1
-    shade = cv2.GaussianBlur(shade, (blur, blur), 0)
-    keep = 1 - shade[:, :, None].astype(np.float32) * np.float32(0.42 / 255)
-    rgb = sheet.rgb * keep
-    if look.beard:
-        grown = cv2.resize(_beard(lips.drop) * look.beard, shade.shape[::-1])[:, :, None]
-        rgb += (np.array(look.hair, np.float32) - rgb) * grown * np.float32(0.75)
-    sheet.rgb = rgb.astype(np.uint8)
+    return cv2.GaussianBlur(shade, (blur, blur), 0)
 
 
 def _beard(drop: float) -> NDArray[np.float32]:
@@ -235,9 +237,11 @@ def _light(look: Look, view: View, a: Strength, lips: anatomy.Mouth) -> NDArray[
     return (light * (1 - hollow)).clip(0.08, 1.5).astype(np.float32)
 
 
-def _lit(rgb: Texture, light: NDArray[np.float32]) -> Texture:
-    full = cv2.resize(light, rgb.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip(rgb * full[:, :, None], 0, 255).astype(np.uint8)
+def _lit(rgb: Texture, light: NDArray[np.float32], shade: Texture) -> Texture:
+    """Picture times light, less along the folds."""
+    full: Texture = cv2.resize(light, rgb.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    full *= 1 - shade * np.float32(0.42 / 255)
+    return np.asarray(cv2.multiply(rgb, cv2.merge([full] * 3), dtype=cv2.CV_8U))
 
 
 def _eye(sheet: _Sheet, look: Look, view: View, a: Strength, side: int) -> None:

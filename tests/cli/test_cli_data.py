@@ -142,6 +142,27 @@ def test_prepare_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert prepare(drawn, out).written == 0
 
 
+def test_prepare_on_a_full_disk_keeps_what_is_there(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    drawn, out = sample(70), tmp_path / "out"
+    write, left = Path.write_bytes, [40]
+
+    def until_full(path, data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", until_full)
+    with pytest.raises(DataError, match="No space left"):
+        prepare(drawn, out)
+    assert len(load(out)) == 40
+    assert not list(out.rglob("*.part"))
+    monkeypatch.undo()
+    assert prepare(drawn, out).listed == 70
+
+
 def test_prepare_refuses_other_settings_and_other_folders(tmp_path):
     drawn, out = sample(7), tmp_path / "out"
     prepare(drawn, out)

@@ -9,7 +9,8 @@ import pytest
 from ferkit.errors import DataError, InputError
 from ferkit.labels import EXPRESSIONS, FER2013
 from ferkit.sources import clusters, draw_face, frames, sample, sample_video
-from ferkit.sources.anatomy import ACTION_UNITS, STYLES, UNITS, VARIANTS, Look, Strength, brow, eye, mouth
+from ferkit.sources.anatomy import ACTION_UNITS, UNITS, VARIANTS, Strength, brow, eye, mouth
+from ferkit.sources.look import STYLES, Look
 
 
 @pytest.fixture(scope="module")
