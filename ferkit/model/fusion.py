@@ -229,7 +229,7 @@ class FusionHead(FaceClassifier):
         matrix = join(X)
         self.mean_, self.scale_ = fit_scaling(matrix, standardize=True)
         # fit_scaling gives rows a norm of 1; a network wants columns of deviation 1.
-        self.scale_ = self.scale_ * np.sqrt(float(max(np.count_nonzero(self.scale_), 1)))
+        self.scale_ = self.scale_ * np.sqrt(int(np.count_nonzero(self.scale_)) or 1)
         scaled = apply_scaling(matrix, self.mean_, self.scale_)
         self.temperature_ = 1.0
         if self.calibrate:

@@ -1,0 +1,124 @@
+"""Temperature, vector scaling, priors, and the folds that feed them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax as scipy_softmax
+from sklearn.metrics import log_loss
+
+from ferkit.errors import InputError
+from ferkit.model.calibration import correct_priors, fit_temperature, fit_vector, log_softmax, mean_log_loss, softmax
+from ferkit.model.folds import fold_of, out_of_fold
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Logits, and labels drawn from exactly their softmax."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20000, 3)) * 2
+    return logits, (softmax(logits).cumsum(axis=1) < rng.random((20000, 1))).sum(axis=1)
+
+
+def test_softmax_and_loss_agree_with_scipy_and_scikit_learn(drawn):
+    logits, codes = drawn
+    np.testing.assert_allclose(softmax(logits), scipy_softmax(logits, axis=1))
+    np.testing.assert_allclose(np.exp(log_softmax(logits)), softmax(logits))
+    assert mean_log_loss(logits, codes) == pytest.approx(log_loss(codes, softmax(logits)))
+    weights = np.arange(len(codes)) % 3
+    expected = log_loss(codes, softmax(logits), sample_weight=weights)
+    assert mean_log_loss(logits, codes, weights) == pytest.approx(expected)
+
+
+def test_the_temperature_that_was_put_in_is_found(drawn):
+    logits, codes = drawn
+    assert fit_temperature(logits * 3.5, codes) == pytest.approx(3.5, rel=0.03)
+    assert fit_temperature(logits / 4, codes) == pytest.approx(0.25, rel=0.03)
+
+
+def test_temperature_stays_finite_where_nothing_is_wrong():
+    logits = np.array([[5.0, 0.0], [0.0, 5.0]])
+    assert 0 < fit_temperature(logits, np.array([0, 1])) < 1
+
+
+def test_the_scales_and_shifts_that_were_put_in_are_found(drawn):
+    logits, codes = drawn
+    scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0.4, -0.6, 0.2])
+    found_scale, found_shift = fit_vector((logits - shift) / scale, codes)
+    np.testing.assert_allclose(found_scale, scale, rtol=0.06)
+    np.testing.assert_allclose(found_shift, shift, atol=0.06)
+
+
+def test_weighted_rows_count_as_repeated_ones(drawn):
+    logits, codes = drawn[0][:500], drawn[1][:500]
+    times = np.random.default_rng(1).integers(1, 4, 500)
+    weighted = fit_vector(logits * 2, codes, times.astype(float), l2=0)
+    repeated = fit_vector(np.repeat(logits * 2, times, axis=0), np.repeat(codes, times), l2=0)
+    for ours, theirs in zip(weighted, repeated, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_a_class_with_two_rows_takes_the_scale_of_the_others():
+    rng = np.random.default_rng(0)
+    codes = np.r_[np.zeros(300, int), np.ones(300, int), 2, 2]
+    logits = np.eye(3)[codes] * 2 + rng.normal(size=(602, 3))
+    scale, _ = fit_vector(logits, codes)
+    assert scale.min() > 0
+    assert scale[2] == pytest.approx(scale[:2].mean(), rel=0.5)
+
+
+def test_priors_are_undone_exactly():
+    """Bayes' rule: with likelihoods fixed, changing the shares changes the probabilities by their ratio."""
+    likelihood = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
+    old, new = np.array([1 / 3, 1 / 3, 1 / 3]), np.array([0.6, 0.3, 0.1])
+    under = [likelihood * shares / (likelihood * shares).sum(axis=1, keepdims=True) for shares in (old, new)]
+    np.testing.assert_allclose(correct_priors(under[0], old, new), under[1])
+    np.testing.assert_allclose(correct_priors(under[1], new * 7, old), under[0])
+
+
+@pytest.mark.parametrize(("fitted", "wanted"), [([1, 0], [1, 1]), ([1, 1, 1], [1, 1]), ([1, 1], [-1, 2])])
+def test_wrong_priors(fitted, wanted):
+    with pytest.raises(InputError, match=r"Got .*expected"):
+        correct_priors(np.array([[0.5, 0.5]]), fitted, wanted)
+
+
+def test_folds_keep_groups_whole_and_shares_even():
+    rng = np.random.default_rng(0)
+    codes = rng.choice(4, 2000, p=[0.6, 0.25, 0.13, 0.02])
+    groups = rng.integers(0, 900, 2000)
+    fold = fold_of(codes, groups, 5, seed=0)
+    assert all(len(np.unique(fold[groups == group])) == 1 for group in np.unique(groups))
+    counts = np.array([np.bincount(codes[fold == i], minlength=4) for i in range(5)])
+    assert counts.sum(axis=1).min() > 330
+    assert counts[:, 0].max() - counts[:, 0].min() < 60
+    assert counts[:, 3].min() >= 3
+
+
+def test_folds_without_groups_differ_by_one_row_a_class():
+    codes = np.repeat([0, 1, 2], [50, 23, 7])
+    fold = fold_of(codes, None, 5, seed=3)
+    counts = np.array([np.bincount(codes[fold == i], minlength=3) for i in range(5)])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    np.testing.assert_array_equal(fold, fold_of(codes, None, 5, seed=3))
+    assert (fold != fold_of(codes, None, 5, seed=4)).any()
+
+
+def test_out_of_fold_answers_never_come_from_the_own_row():
+    codes = np.arange(40) % 2
+    fold = fold_of(codes, None, 4, seed=0)
+
+    def answer(train, test):
+        assert not set(train) & set(test)
+        return np.stack([test, -test], axis=1).astype(float)
+
+    np.testing.assert_array_equal(out_of_fold(codes, fold, answer)[:, 0], np.arange(40))
+
+
+def test_a_class_that_a_fold_cannot_learn_is_put_last():
+    codes = np.array([0, 0, 1, 1, 2])
+    fold = np.array([0, 1, 0, 1, 1])
+    out = out_of_fold(
+        codes, fold, lambda train, test: np.tile([3.0, 5.0, 7.0][: len(set(codes[train]))], (len(test), 1))
+    )
+    np.testing.assert_array_equal(out[0], [3, 5, 7])
+    np.testing.assert_array_equal(out[4], [3, 5, 3])

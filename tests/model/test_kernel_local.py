@@ -1,0 +1,133 @@
+"""RBFSVM against scikit-learn's SVC, LocalSVM against a machine fitted by hand on the neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import make_classification
+from sklearn.svm import SVC, LinearSVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from ferkit.errors import InputError
+from ferkit.model import RBFSVM, LinearSVM, LocalSVM
+from ferkit.model.scaling import apply_scaling, fit_scaling
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_classification(400, 15, n_informative=8, n_classes=3, class_sep=0.8, random_state=0)
+
+
+def _scaled(X):
+    return apply_scaling(X, *fit_scaling(X, standardize=True))
+
+
+@parametrize_with_checks([RBFSVM(landmarks=20, n_components=None), LinearSVM(loss="logistic")])
+def test_scikit_learn_checks_of_other_ways(estimator, check):
+    check(estimator)
+
+
+def test_two_classes_have_the_margin_of_svc(rows):
+    X, y = rows[0][rows[1] < 2], rows[1][rows[1] < 2]
+    theirs = SVC(C=2, gamma=1.5).fit(_scaled(X), y)
+    ours = RBFSVM(2, 1.5, n_components=None, calibrate=False).fit(X, y)
+    np.testing.assert_allclose(ours.decision_function(X), theirs.decision_function(_scaled(X)), atol=1e-6)
+    assert len(ours.vectors_) == len(theirs.support_)
+
+
+def test_the_margin_of_a_class_is_the_mean_of_its_one_vs_one_margins(rows):
+    X, y = rows
+    pairs = SVC(C=2, gamma=1.0, decision_function_shape="ovo").fit(_scaled(X), y).decision_function(_scaled(X))
+    expected = np.stack([pairs[:, 0] + pairs[:, 1], -pairs[:, 0] + pairs[:, 2], -pairs[:, 1] - pairs[:, 2]], axis=1) / 2
+    ours = RBFSVM(2, 1.0, n_components=None, calibrate=False).fit(X, y)
+    np.testing.assert_allclose(ours.decision_function(X), expected, atol=1e-6)
+
+
+def test_all_components_are_a_rotation(rows):
+    X, y = rows
+    kept = [RBFSVM(n_components=n, calibrate=False).fit(X, y).decision_function(X) for n in (None, 15, 999)]
+    np.testing.assert_allclose(kept[1], kept[0], atol=1e-6)
+    np.testing.assert_allclose(kept[2], kept[0], atol=1e-6)
+    assert RBFSVM(n_components=4).fit(X, y).vectors_.shape[1] == 4
+
+
+def test_it_bends_where_a_line_cannot():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2))
+    y = np.where(np.linalg.norm(X, axis=1) < 1.1, "in", "out")
+    fresh = rng.normal(size=(600, 2))
+    truth = np.where(np.linalg.norm(fresh, axis=1) < 1.1, "in", "out")
+    for model in (RBFSVM(10, n_components=None), RBFSVM(10, n_components=None, landmarks=60)):
+        assert (model.fit(X, y).predict(fresh) == truth).mean() > 0.95
+    assert (LinearSVM().fit(X, y).predict(fresh) == truth).mean() < 0.7
+    assert model.vectors_.shape == (60, 2)
+
+
+def test_probabilities_are_worth_the_name():
+    X, y = make_classification(1600, 10, n_informative=5, n_classes=3, class_sep=0.6, flip_y=0.2, random_state=2)
+    model = RBFSVM(10, n_components=None).fit(X[:800], y[:800])
+    proba = model.predict_proba(X[800:])
+    accuracy = (proba.argmax(axis=1) == y[800:]).mean()
+    assert proba.max(axis=1).mean() == pytest.approx(accuracy, abs=0.05)
+
+
+@pytest.mark.parametrize("n_components", [None, 5])
+@pytest.mark.parametrize("landmarks", [None, 40])
+def test_sparse_rows(rows, n_components, landmarks):
+    X = np.where(np.abs(rows[0]) > 0.8, rows[0], 0)
+    model = RBFSVM(n_components=n_components, landmarks=landmarks).fit(sparse.csr_array(X), rows[1])
+    assert model.score(sparse.csr_array(X), rows[1]) > 0.6
+    if n_components is None:
+        np.testing.assert_allclose(model.decision_function(X), model.decision_function(sparse.csr_array(X)), atol=1e-6)
+
+
+def test_wrong_parameters(rows):
+    for params in ({"n_components": 0}, {"landmarks": 2.5}, {"gamma": "scale"}, {"C": -1}):
+        with pytest.raises(InputError, match=f"Got {next(iter(params))}="):
+            RBFSVM(**params).fit(*rows)
+
+
+def test_a_local_machine_is_a_linear_machine_on_the_neighbours(rows):
+    X, y = rows
+    train, asked = X[:350], X[350:360]
+    model = LocalSVM(neighbours=60, C=2, calibrate=False).fit(train, y[:350])
+    mean, factor = fit_scaling(train, standardize=True)
+    unit = [apply_scaling(part, mean, factor) for part in (train, asked)]
+    unit = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in unit]
+    margins = model.decision_function(asked)
+    fitted = 0
+    for row, face in enumerate(unit[1]):
+        nearest = np.argsort(-(unit[0] @ face), kind="stable")[:60]
+        if len(np.unique(y[nearest])) < 3:
+            continue
+        theirs = LinearSVC(C=2, dual=False, tol=1e-10, intercept_scaling=300, max_iter=20000)
+        expected = theirs.fit(unit[0][nearest], y[nearest]).decision_function(face[None])[0]
+        np.testing.assert_allclose(margins[row], expected, atol=0.02)
+        fitted += 1
+    assert fitted >= 3
+
+
+def test_neighbours_that_agree_need_no_machine():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(50, 3)) * 0.1 + [5, 0, 0], rng.normal(size=(50, 3)) * 0.1 + [0, 5, 0]]
+    y = np.repeat(["anger", "fear"], 50)
+    model = LocalSVM(neighbours=20, calibrate=False).fit(X, y)
+    np.testing.assert_array_equal(model.decision_function(X[[0, 99]]), [-2, 2])
+
+
+def test_local_calibration_leaves_the_row_and_its_group_out():
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.normal(size=(80, 40)), 4, axis=0), np.repeat(rng.integers(0, 3, 80), 4)
+    careless = LocalSVM(neighbours=30, calibration_rows=60).fit(X, y)
+    careful = LocalSVM(neighbours=30, calibration_rows=60).fit(X, y, groups=np.repeat(np.arange(80), 4))
+    assert careless.predict_proba(X[:40]).max(axis=1).mean() > 0.9
+    assert careful.predict_proba(X[:40]).max(axis=1).mean() < 0.7
+
+
+def test_local_rows_may_be_sparse_and_threads_change_nothing(rows):
+    X = np.where(np.abs(rows[0]) > 0.5, rows[0], 0)
+    model = LocalSVM(neighbours=25, calibration_rows=40).fit(sparse.csr_array(X), rows[1])
+    assert model.score(sparse.csr_array(X[:150]), rows[1][:150]) > 0.6
+    threaded = LocalSVM(neighbours=25, calibration_rows=40, n_jobs=2).fit(sparse.csr_array(X), rows[1])
+    np.testing.assert_array_equal(threaded.predict_proba(X[:20]), model.predict_proba(X[:20]))

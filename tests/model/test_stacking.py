@@ -1,0 +1,270 @@
+"""Stacking: what fits what, what adds up, what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from ferkit.errors import InputError
+from ferkit.model import RBFSVM, FusionHead, LinearFusion, LinearSVM, Stacking
+from ferkit.model.bases import margins
+from ferkit.model.calibration import mean_log_loss, softmax
+from ferkit.records import Features
+
+LABELS = np.array(["anger", "fear", "happiness"])
+
+
+class Memory(ClassifierMixin, BaseEstimator):
+    """Knows every row it was fitted on by heart, and guesses at others; it remembers which rows those were."""
+
+    def fit(self, X, y):
+        self.classes_, self.codes_ = np.unique(y, return_inverse=True)
+        self.rows_ = np.round(X[:, 0], 9)
+        return self
+
+    def decision_function(self, X):
+        out = np.random.default_rng(0).normal(size=(len(X), len(self.classes_)))
+        known = dict(zip(self.rows_, self.codes_, strict=True))
+        for i, value in enumerate(np.round(X[:, 0], 9)):
+            if value in known:
+                out[i, known[value]] += 50
+        return out
+
+
+def make(n=400, seed=0, noise=1.5):
+    """Three families that know the label to different degrees; "twin" is one that knows nothing."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 3, n)
+    truth = np.eye(3)[codes]
+    blocks = {
+        "hog": truth @ rng.normal(size=(3, 8)) + rng.normal(size=(n, 8)) * noise,
+        "lbp": truth + rng.normal(size=(n, 3)) * noise,
+        "twin": rng.normal(size=(n, 4)),
+    }
+    return Features(blocks), LABELS[codes]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make()
+
+
+@parametrize_with_checks([Stacking(final=FusionHead(epochs=15, members=1))])
+def test_scikit_learn_checks_with_a_head(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("final", ["linear", "head", LogisticRegression()])
+@pytest.mark.parametrize("mask", [True, False])
+def test_contributions_add_up_to_the_logits(rows, final, mask):
+    X, y = rows
+    fusion = np.arange(len(y)) % 3 == 0 if mask else None
+    model = Stacking({"lbp": "passthrough"}, final=final).fit(X, y, fusion=fusion)
+    parts = model.contributions(X)
+    assert parts.shape == (400, 3, 3)
+    np.testing.assert_allclose(parts.sum(axis=1) + model.bias_, model.decision_function(X), atol=1e-6)
+    np.testing.assert_allclose(softmax(parts.sum(axis=1) + model.bias_), model.predict_proba(X), atol=1e-6)
+    spread = parts.std(axis=0).mean(axis=1)
+    assert spread[2] < 0.7 * spread[:2].min(), "a family that knows nothing contributes little"
+
+
+def test_contributions_of_a_linear_fusion_are_its_terms(rows):
+    X, y = rows
+    model = Stacking().fit(X, y)
+    block = model._scaled(model._margins(X))["lbp"]
+    np.testing.assert_allclose(model.contributions(X)[:, 1], block @ model.final_.coef_[:, 3:6].T, atol=1e-9)
+
+
+def test_contributions_for_two_classes(rows):
+    X, y = rows
+    two = np.flatnonzero(y != "fear")
+    model = Stacking().fit(X[two], y[two])
+    logits = model.contributions(X[two]).sum(axis=1) + model.bias_
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], model.decision_function(X[two]), atol=1e-6)
+
+
+def test_masked_rows_fit_the_fusion_only_and_others_the_bases_only(rows):
+    X, y = rows
+    fusion = np.random.default_rng(0).random(len(y)) < 0.4
+    model = Stacking(dict.fromkeys(X.blocks, Memory())).fit(X, y, fusion=fusion)
+    for base in model.bases_.values():
+        assert len(base.rows_) == (~fusion).sum()
+    np.testing.assert_array_equal(model.bases_["hog"].rows_, np.round(X["hog"][~fusion, 0], 9))
+    assert (model.n_base_rows_, model.n_fusion_rows_) == ((~fusion).sum(), fusion.sum())
+    other = make(seed=7)[0]
+    changed = Features({name: np.where(fusion[:, None], other[name], X[name]) for name in X.blocks})
+    again = Stacking().fit(changed, y, fusion=fusion).bases_["hog"]
+    np.testing.assert_array_equal(again.coef_, Stacking().fit(X, y, fusion=fusion).bases_["hog"].coef_)
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_a_base_that_memorises_is_not_believed(rows, mask):
+    """Margins of rows that a base was fitted on would make it look perfect."""
+    X, y = rows
+    fusion = np.arange(len(y)) % 2 == 0 if mask else None
+    model = Stacking({"hog": Memory(), "twin": Memory()}).fit(X, y, fusion=fusion)
+    weights = model.final_.family_weights_
+    assert weights["lbp"] > 5 * max(weights["hog"], weights["twin"])
+    fresh, truth = make(seed=1)
+    proba = model.predict_proba(fresh)
+    accuracy = (LABELS[proba.argmax(axis=1)] == truth).mean()
+    assert proba.max(axis=1).mean() == pytest.approx(accuracy, abs=0.08)
+
+
+def test_out_of_fold_margins_keep_groups_whole():
+    X, y = make(100)
+    copies = Features({name: np.repeat(block, 3, axis=0) for name, block in X.blocks.items()})
+    groups, labels = np.repeat(np.arange(100), 3), np.repeat(y, 3)
+    memories = dict.fromkeys(X.blocks, Memory())
+    careless = Stacking(memories).fit(copies, labels)
+    careful = Stacking(memories).fit(copies, labels, groups=groups)
+    assert careless.predict_proba(copies).max(axis=1).mean() > 0.9
+    fresh = make(seed=3)[0]
+    assert careful.predict_proba(fresh).max(axis=1).mean() < 0.5
+
+
+def test_fusing_beats_each_family():
+    X, y = make(1200, noise=1.2)
+    fresh, truth = Features({k: b[600:] for k, b in X.blocks.items()}), y[600:]
+    X, y = X[:600], y[:600]
+    fused = Stacking().fit(X, y).score(fresh, truth)
+    alone = [LinearSVM().fit(X[name], y).score(fresh[name], truth) for name in X.blocks]
+    assert fused > max(alone) + 0.01
+
+
+@pytest.mark.parametrize("final", ["linear", "head"])
+def test_cross_fitted_figures_are_honest(final):
+    """On labels drawn at random a fusion fits its own rows; cross-fitted it must not look better than chance."""
+    rng = np.random.default_rng(0)
+    X = Features({f"f{i}": rng.normal(size=(240, 12)) for i in range(4)})
+    y = LABELS[rng.integers(0, 3, 240)]
+    codes = np.searchsorted(LABELS, y)
+    fusion = np.arange(240) >= 60
+    final = LinearFusion(pull=0.001) if final == "linear" else FusionHead(epochs=150, alpha=0, calibrate=False)
+    model = Stacking(dict.fromkeys(X.blocks, "passthrough"), final=final).fit(X, y, fusion=fusion)
+    proba = model.cross_fitted(X[fusion], y[fusion])
+    assert proba.shape == (180, 3)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    fitted = (model.predict(X[fusion]) == y[fusion]).mean()
+    honest = (proba.argmax(axis=1) == codes[fusion]).mean()
+    assert fitted > honest + 0.15
+    assert honest < 0.45
+
+
+def test_cross_fitting_leaves_the_model_as_it_was_and_keeps_groups_whole(rows):
+    X, y = rows
+    fusion = np.arange(len(y)) % 2 == 0
+    model = Stacking().fit(X, y, fusion=fusion)
+    before = model.predict_proba(X)
+    groups = np.arange(200) // 4
+    first = model.cross_fitted(X[fusion], y[fusion], groups)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    np.testing.assert_array_equal(model.cross_fitted(X[fusion], y[fusion], groups), first)
+    losses = [mean_log_loss(np.log(p), np.searchsorted(LABELS, y[fusion])) for p in (before[fusion], first)]
+    assert losses[0] < losses[1] < 1.0
+    with pytest.raises(InputError, match="unknown ones"):
+        model.cross_fitted(X[fusion], np.full(200, "pride"))
+
+
+def test_logits_pass_through_in_the_order_of_their_names():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 3, 300)
+    logits = np.eye(3)[codes] * 2 + rng.normal(size=(300, 3))
+    order = [2, 0, 1]
+    names = {"cnn": [f"cnn/{LABELS[i]}" for i in order]}
+    named = Features({"cnn": logits[:, order]}, names)
+    model = Stacking({"cnn": "passthrough"}, weights="family").fit(named, LABELS[codes])
+    plain = Stacking({"cnn": "passthrough"}, weights="family").fit(Features({"cnn": logits}), LABELS[codes])
+    np.testing.assert_allclose(model.predict_proba(named), plain.predict_proba(Features({"cnn": logits})), atol=1e-9)
+    assert model.n_base_rows_ == 0
+    # A network that knows more classes than the data gives only the columns of those.
+    two = codes < 2
+    assert Stacking({"cnn": "passthrough"}).fit(named[two], LABELS[codes[two]]).margin_widths_ == {"cnn": 2}
+
+
+def test_bases_are_fitted_uncalibrated_copies(rows):
+    X, y = rows
+    mine = RBFSVM(n_components=None)
+    model = Stacking({"hog": mine, "lbp": GaussianNB()}).fit(X, y)
+    assert not hasattr(mine, "classes_")
+    assert mine.calibrate
+    assert not model.bases_["hog"].calibrate
+    assert not model.bases_["twin"].calibrate
+    assert isinstance(model.bases_["twin"], LinearSVM)
+
+
+def test_a_base_that_missed_a_class_still_has_a_column_for_it():
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    base = LogisticRegression().fit(X[:40], LABELS[[0, 2]].repeat(20))
+    found = margins(base, X, LABELS)
+    assert found.shape == (60, 3)
+    np.testing.assert_array_equal(found[:, 1], found[:, [0, 2]].min(axis=1))
+    pairs = SVC(decision_function_shape="ovo").fit(X, np.repeat(list("abcd"), 15))
+    with pytest.raises(InputError, match="Got 6 margins of SVC, expected 4"):
+        margins(pairs, X, np.array(list("abcd")))
+
+
+def test_parameters_of_bases_are_set_by_family(rows):
+    model = Stacking({"hog": LinearSVM(), "lbp": "passthrough"})
+    model.set_params(hog__C=5, lbp=GaussianNB(), folds=3)
+    assert model.get_params()["hog__C"] == 5
+    assert model.bases["hog"].C == 5
+    assert isinstance(model.bases["lbp"], GaussianNB)
+    assert clone(model).bases["hog"] is not model.bases["hog"]
+    with pytest.raises(InputError, match="Got parameter 'words__C'"):
+        model.set_params(words__C=1)
+
+
+def test_the_mask_goes_through_a_pipeline(rows):
+    X, y = rows
+    fusion = np.arange(len(y)) % 4 == 0
+    pipeline = make_pipeline(Stacking()).fit(X, y, stacking__fusion=fusion, stacking__groups=np.arange(len(y)) // 2)
+    assert pipeline[-1].n_fusion_rows_ == 100
+    assert pipeline.score(X, y) > 0.6
+
+
+def test_sparse_families(rows):
+    X, y = rows
+    mixed = Features({"words": sparse.csr_array(np.maximum(X["hog"], 0)), "lbp": X["lbp"]})
+    fusion = np.arange(len(y)) % 3 == 0
+    assert Stacking().fit(mixed, y, fusion=fusion).score(mixed, y) > 0.5
+    with pytest.raises(InputError, match="expected a classifier for a sparse family"):
+        Stacking({"words": "passthrough"}).fit(mixed, y)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"bases": {"words": LinearSVM()}}, r"Got bases for \['words'\], expected families among"),
+        ({"bases": {"hog": 3}}, "expected a classifier or 'passthrough'"),
+        ({"bases": [LinearSVM()]}, "expected a dict"),
+        ({"final": "forest"}, "Got final='forest', expected 'linear', 'head' or a classifier"),
+        ({"weights": "all"}, "Got weights='all', expected one of"),
+        ({"folds": 1}, "Got folds=1"),
+    ],
+)
+def test_wrong_parameters(rows, params, message):
+    with pytest.raises(InputError, match=message):
+        Stacking(**params).fit(*rows)
+
+
+def test_wrong_masks(rows):
+    X, y = rows
+    n = len(y)
+    with pytest.raises(InputError, match=r"Got fusion of int64 \(400,\), expected bool \(400,\)"):
+        Stacking().fit(X, y, fusion=np.arange(n))
+    with pytest.raises(InputError, match="expected bool"):
+        Stacking().fit(X, y, fusion=np.ones(3, bool))
+    with pytest.raises(InputError, match=r"Got no fusion rows of \['anger', 'fear', 'happiness'\]"):
+        Stacking().fit(X, y, fusion=np.zeros(n, bool))
+    with pytest.raises(InputError, match=r"Got no base rows of \['fear'\]"):
+        Stacking().fit(X, y, fusion=(y == "fear") | (np.arange(n) % 2 == 0))
+    everything = Stacking(dict.fromkeys(X.blocks, "passthrough")).fit(X, y, fusion=np.ones(n, bool))
+    assert everything.n_fusion_rows_ == n
