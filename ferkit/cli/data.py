@@ -54,7 +54,7 @@ _names_option = click.option(
 )
 
 
-@data.command()
+@data.command(short_help="Count what a data set holds.")
 @click.argument("path")
 @click.option("--sheet", type=click.Path(dir_okay=False), metavar="PICTURE", help="Write a contact sheet picture.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), metavar="FILE", help="Write the report as JSON.")
@@ -94,7 +94,7 @@ def _write(path: Path, text: str) -> None:
         raise DataError(f"Got path={str(path)!r} ({error}), expected a place that can be written to.") from error
 
 
-@data.command()
+@data.command(short_help="Gather faces from a camera or video.")
 @click.argument("out", type=click.Path(file_okay=False))
 @click.option("--label", required=True, metavar="NAME", help="Expression or category of your own.")
 @click.option("--source", default="0", show_default=True, metavar="0|FILE", help="Camera number, video or address.")
@@ -116,7 +116,7 @@ def collect(out: str, label: str, source: str, most: int, every: int) -> None:
     )
 
 
-@data.command()
+@data.command(short_help="Write the faces of a set to disk, once.")
 @click.argument("path")
 @click.argument("out", type=click.Path(file_okay=False))
 @click.option("--size", type=click.IntRange(16, 512), default=48, show_default=True, help="Height and width of a face.")
