@@ -34,23 +34,23 @@ class VisualWords(FaceFeatures):
 
     Parameters
     ----------
-    n_words : int, default=1000
+    n_words : int, default=2000
         Size of the codebook; it is smaller where ``fit`` meets fewer descriptors.
     sizes : sequence of float, default=(3, 5)
         Keypoint sizes in pixels of the enlarged face. A descriptor spans six times its size.
-    step : int, default=8
+    step : int, default=6
         Distance of the keypoints in pixels of the enlarged face.
     upsample : int, default=2
         Times by which the face is enlarged.
-    blur : float, default=1.0
+    blur : float, default=0.5
         Deviation of the blur before gradients are taken, in pixels of the enlarged face; OpenCV's SIFT blurs by 1.52.
-    pyramid : sequence of int, default=(2, 4, 8)
+    pyramid : sequence of int, default=(2, 4, 6)
         Levels of the spatial pyramid: cells a side.
     encoding : {"presence", "count", "soft"}, default="presence"
         Whether a cell says that a word occurs, how often, or with which weight: a descriptor then counts for its words
         by a Gaussian of their distance, in sum 1.
-    assignments : int, default=1
-        Nearest words that a descriptor counts for.
+    assignments : int, default=3
+        Nearest words that a descriptor counts for: a patch between two words is then not lost to one of them.
     softness : float, default=0.2
         Deviation of that Gaussian, for ``encoding="soft"``. Descriptors have length 1.
     root : bool, default=True
@@ -76,6 +76,9 @@ class VisualWords(FaceFeatures):
     ``transform`` gives a ``csr_array``. Columns are named ``words/level2/row1/col0/word37``: the level by its cells a
     side, the cell, the word. Patches without any gradient count for no word.
 
+    The defaults were chosen inside FER2013's Training part (``benchmarks/words.py``). Several words a descriptor, a
+    denser grid, less blur and more words helped, in this order; the pyramid and the encoding hardly matter.
+
     References
     ----------
     Ionescu, Popescu and Grozea (2013). Local learning to improve bag of visual words model for facial expression
@@ -100,15 +103,15 @@ class VisualWords(FaceFeatures):
 
     def __init__(
         self,
-        n_words: int = 1000,
+        n_words: int = 2000,
         *,
         sizes: Sequence[float] = (3, 5),
-        step: int = 8,
+        step: int = 6,
         upsample: int = 2,
-        blur: float = 1.0,
-        pyramid: Sequence[int] = (2, 4, 8),
+        blur: float = 0.5,
+        pyramid: Sequence[int] = (2, 4, 6),
         encoding: str = "presence",
-        assignments: int = 1,
+        assignments: int = 3,
         softness: float = 0.2,
         root: bool = True,
         power: float = 0.5,

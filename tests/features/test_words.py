@@ -140,7 +140,7 @@ def reference(words, crop):
     [
         {"encoding": "presence"},
         {"encoding": "presence", "assignments": 3, "pyramid": (3,)},
-        {"encoding": "count", "power": 1.0},
+        {"encoding": "count", "power": 1.0, "assignments": 1},
         {"encoding": "count", "assignments": 2, "root": False},
         {"encoding": "soft", "assignments": 4, "softness": 0.3, "sizes": [4], "step": 11},
     ],
