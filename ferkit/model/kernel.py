@@ -47,7 +47,7 @@ class RBFSVM(FaceClassifier):
     ----------
     C : float, default=3.0
         Weight of the errors.
-    gamma : float, default=1.0
+    gamma : float, default=2.0
         Width of the kernel; 1 means that the squared distance is measured in mean squared norms of a face.
     n_components : int or None, default=200
         Principal components kept (at most as many as there are columns and rows); None for all columns.
@@ -94,7 +94,7 @@ class RBFSVM(FaceClassifier):
     def __init__(
         self,
         C: float = 3.0,
-        gamma: float = 1.0,
+        gamma: float = 2.0,
         *,
         n_components: int | None = 200,
         landmarks: int | None = None,

@@ -1,0 +1,197 @@
+"""``ferkit evaluate``: figures, notes, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from sklearn.pipeline import Pipeline
+
+from ferkit import store
+from ferkit.cli import main
+from ferkit.cli.evaluate import evaluate as command
+from ferkit.faces import FaceExtractor
+from ferkit.features import HOG, FamilyUnion
+from ferkit.model import LinearSVM
+from ferkit.sources import sample
+
+KEYS = {
+    "n",
+    "accuracy",
+    "accuracy_ci",
+    "balanced_accuracy",
+    "macro_f1",
+    "per_class",
+    "confusion",
+    "log_loss",
+    "ece",
+    "not_found",
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return sample(140, seed=6)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory, data):
+    """Two models: one fitted on faces of the set, one on the mirror images of a few."""
+    folder = tmp_path_factory.mktemp("models")
+    train = data.split("Training")
+    _save(folder / "good.ferkit", train.pictures, train.labels, fusion=data.split("PublicTest").pictures)
+    _save(folder / "poor.ferkit", train.pictures[:28, :, ::-1], train.labels[:28])
+    return folder
+
+
+def _save(path, pictures, labels, fusion=None):
+    steps = [
+        ("faces", FaceExtractor(detector="haar", landmarks="none")),
+        ("features", FamilyUnion([("hog", HOG(cell=12))])),
+        ("model", LinearSVM()),
+    ]
+    pipeline = Pipeline(steps).fit(pictures, labels)
+    hashes = store.seen_hashes(np.ascontiguousarray(pictures))
+    store.save(pipeline, path, {}, hashes, None if fusion is None else store.seen_hashes(fusion))
+
+
+@pytest.fixture
+def folder(tmp_path, data):
+    """Every second face in split folders."""
+    for i in range(0, 140, 2):
+        place = tmp_path / "set" / data.splits[i] / data.labels[i]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.pictures[i]).save(place / f"{i:03}.png")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def call(models, folder):
+    def run(*args, model="good.ferkit"):
+        return CliRunner().invoke(main, ["evaluate", str(folder), "--model", str(models / model), *map(str, args)])
+
+    return run
+
+
+def test_figures_are_printed_and_written(call, tmp_path, folder):
+    done = call("--json", tmp_path / "out.json")
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert set(figures) >= KEYS
+    assert figures["n"] == 70
+    assert f"{figures['accuracy']:.4f}" in done.stdout
+    assert figures["data"] == str(folder)
+    assert "true \\ predicted" in done.stdout
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.json"]
+
+
+def test_faces_that_were_seen_raise_a_warning(call, tmp_path):
+    done = call("--json", tmp_path / "out.json")
+    seen = json.loads((tmp_path / "out.json").read_text())["seen"]
+    assert seen["fitted"] > 0
+    assert seen["fusion"] > 0
+    assert f"Warning: {seen['fitted']} of these faces were used to train the model" in done.stderr
+    assert f"Warning: {seen['fusion']} of these faces fitted the model's fusion" in done.stderr
+    clean = call("--split", "PrivateTest", "--json", tmp_path / "clean.json")
+    assert "Warning" not in clean.stderr
+    assert json.loads((tmp_path / "clean.json").read_text())["seen"] == {"fitted": 0, "fusion": 0}
+
+
+def test_splits_are_listed_and_chosen(call):
+    done = call()
+    assert "All parts are scored:" in done.stderr
+    assert "PublicTest" in done.stderr
+    one = call("--split", "PublicTest")
+    assert one.exit_code == 0
+    assert "All parts" not in one.stderr
+    wrong = call("--split", "holiday")
+    assert wrong.exit_code == 1
+    assert "Got split='holiday'" in wrong.stderr
+
+
+def test_two_models_are_compared_row_by_row(call, models, tmp_path):
+    done = call("--against", models / "poor.ferkit", "--json", tmp_path / "out.json")
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "out.json").read_text())
+    against = result["against"]
+    assert against["accuracy"] == result["accuracy"]
+    assert against["difference"] == pytest.approx((against["only_this"] - against["only_other"]) / 70)
+    assert against["p_value"] < 0.05
+    assert "McNemar p = " in done.stdout
+    itself = call("--against", models / "good.ferkit")
+    assert "difference +0.0000 [+0.0000, +0.0000]" in itself.stdout
+
+
+def test_a_broken_picture_is_told_and_the_rest_is_scored(call, folder, models, tmp_path):
+    broken = sorted(folder.glob("*/*/*.png"))[5]
+    broken.write_bytes(b"no picture")
+    done = call("--json", tmp_path / "out.json", "--against", models / "poor.ferkit")
+    assert done.exit_code == 1
+    assert "1 pictures skipped" in done.stderr
+    assert f"Skipped: {broken}" in done.stderr or broken.name in done.stderr
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert (figures["n"], figures["skipped"], figures["against"]["n"]) == (69, 1, 69)
+
+
+def test_unknown_labels_are_listed_or_dropped(call, folder, tmp_path):
+    (folder / "PublicTest" / "anger").rename(folder / "PublicTest" / "pride")
+    done = call()
+    assert done.exit_code == 1
+    assert "Got labels pride, expected labels that the model knows: anger, disgust" in done.stderr
+    assert "Traceback" not in done.output
+    dropped = call("--drop-unknown")
+    assert dropped.exit_code == 0
+    assert "left out, because the model does not know their label" in dropped.stderr
+
+
+@pytest.mark.parametrize(("choice", "told"), [("yes", True), ("auto", True), ("no", False)])
+def test_cropped_pictures_are_told(call, choice, told):
+    done = call("--split", "PrivateTest", "--cropped", choice)
+    assert done.exit_code == 0
+    assert ("taken as already cropped" in done.stderr) is told
+
+
+def test_output_that_cannot_be_written_is_told_before_any_work(call, models, folder, tmp_path):
+    nowhere = call("--json", tmp_path / "no" / "out.json")
+    assert nowhere.exit_code == 2
+    assert "expected a file in a folder that exists" in nowhere.stderr
+    model = models / "good.ferkit"
+    before = model.read_bytes()
+    itself = call("--json", model)
+    assert itself.exit_code == 2
+    assert "which is also read" in itself.stderr
+    assert model.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_old_file(call, tmp_path, monkeypatch):
+    path = tmp_path / "out.json"
+    path.write_text("old")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    done = call("--split", "PrivateTest", "--json", path)
+    assert done.exit_code == 1
+    assert "No space left on device" in done.stderr
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir() if item.is_file()] == ["out.json"]
+
+
+def test_data_and_models_that_are_none(call, tmp_path):
+    missing = CliRunner().invoke(main, ["evaluate", str(tmp_path / "nothing")])
+    assert missing.exit_code == 1
+    assert "Error: Got" in missing.stderr
+    (tmp_path / "text.ferkit").write_text("no model")
+    wrong = call(model=tmp_path / "text.ferkit")
+    assert wrong.exit_code == 1
+    assert "Error: Got" in wrong.stderr
+
+
+def test_help_names_an_example():
+    text = CliRunner().invoke(command, ["--help"]).stdout
+    assert "ferkit evaluate my_photos/ --model mine.ferkit" in text
