@@ -1,4 +1,4 @@
-"""Puts the recipes of ``pipelines/`` into the wheel, where ``ferkit fit hybrid`` finds them; all else is in setup.cfg."""
+"""Puts the recipes of ``pipelines/`` into the wheel, for ``ferkit fit hybrid``; all else is in setup.cfg."""
 
 from pathlib import Path
 from shutil import copy

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skops.io
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -20,8 +23,10 @@ from ferkit import store
 from ferkit.errors import ModelFileError
 from ferkit.features import HOG, FamilyUnion, FeatureCache
 from ferkit.model import LinearSVM
+from ferkit.model.kernel import Machine
 from ferkit.recipe import registry
 from ferkit.records import Faces
+from ferkit.store.reader import Reader
 
 FACES = np.random.default_rng(0).integers(0, 256, (42, 48, 48), dtype=np.uint8)
 LABELS = np.array(["neutral", "bored", "anger"] * 14)
@@ -83,6 +88,57 @@ def test_what_is_saved_comes_back(pipeline, saved):
     assert model.manifest["name"] == "small"
     assert model.manifest["labels"] == model.labels
     assert store.inspect(saved) == model.manifest
+
+
+KINDS = [
+    {1: "a", "b": [None, True, 1.5]},
+    {np.str_("key"): np.float32(3), "more": {"deep": (1, (2, "x"))}},
+    [np.arange(6).reshape(2, 3), np.array(["x", "yy"]), np.array([["a", None]], object), np.array([(1,), "b"], object)],
+    [csr_array(np.eye(3)), slice(1, None, 2), b"bytes", {1, 2}, np.dtype("float32"), float, np.int64(3)],
+    Machine(np.ones(2), None, "c"),
+    np.random.RandomState(3),
+]
+
+
+def written(value):
+    """All that skops writes of a value, without the ids of this process."""
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(value))) as archive:
+        files = [archive.read(name) for name in archive.namelist() if name.endswith((".npy", ".bin"))]
+        return re.sub(rb'"(__id__|file)": [^,\n}]+', b"", archive.read("schema.json")), files
+
+
+@pytest.mark.parametrize("value", KINDS, ids=range(len(KINDS)))
+def test_our_reader_gives_what_skops_gives(value):
+    part = skops.io.dumps(value)
+    expected = skops.io.loads(part, trusted=skops.io.get_untrusted_types(data=part))
+    with zipfile.ZipFile(io.BytesIO(part)) as archive:
+        found = Reader(archive).make(json.loads(archive.read("schema.json")))
+    assert type(found) is type(expected)
+    assert written(found) == written(expected)
+
+
+def test_an_array_that_claims_another_shape():
+    part = skops.io.dumps(np.array(["a", None], object))
+    with zipfile.ZipFile(io.BytesIO(part)) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        schema["shape"]["content"][0]["content"] = "1000000000000"
+        with pytest.raises(ValueError, match=r"shape \(2,\) that claims"):
+            Reader(archive).make(schema)
+
+
+def test_one_object_stays_one(tmp_path):
+    model = LogisticRegression(max_iter=1000).fit(FACES.reshape(42, -1)[:, :3] / 255, LABELS)
+    model.first_ = model.second_ = np.arange(3.0)
+    again = store.load(store.save(model, tmp_path / "m.ferkit")).pipeline
+    assert again.first_ is again.second_
+
+
+def test_a_file_of_another_skops_is_read_by_skops(saved):
+    edit_schema(saved, '"protocol": 2', '"protocol": 1')
+    assert store.load(saved).predict_proba(FACES).shape == (42, 3)
+    edit_schema(saved, '"protocol": 1', '"protocol": 99')
+    with pytest.raises(ModelFileError, match="protocol 99"):
+        store.load(saved)
 
 
 def test_the_file_counts_faces_that_it_has_seen(saved):
@@ -343,3 +399,61 @@ def test_default_path_is_inside_the_package():
     path = store.default_path()
     assert path.parent == Path(store.__file__).resolve().parents[1] / "assets"
     assert path.suffix == ".ferkit"
+
+
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    """A model that names a network and its weights, and a function that goes to another machine."""
+    from ferkit.features import onnx
+
+    def elsewhere(name):
+        monkeypatch.setenv("FERKIT_HOME", str(tmp_path / name))
+
+    elsewhere("here")
+    model = LogisticRegression().fit(np.arange(6.0)[:, None], list("aabbab"))
+    model.network_hash_ = onnx.remember(b"a network")
+    model.weights_hash_ = onnx.remember(b"its weights", suffix=".npz")
+    return model, elsewhere, onnx
+
+
+def test_networks_travel_with_the_model(named, tmp_path):
+    model, elsewhere, onnx = named
+    path = store.save(model, tmp_path / "m.ferkit")
+    assert set(store.inspect(path)["networks"].values()) == {"inside"}
+    elsewhere("there")
+    with pytest.raises(ModelFileError, match="expected its ONNX file"):
+        onnx.find(model.network_hash_)
+    store.load(path)
+    assert onnx.find(model.network_hash_) == b"a network"
+    assert onnx.find(model.weights_hash_, suffix=".npz") == b"its weights"
+
+
+def test_a_network_that_is_gone(named, tmp_path):
+    model, elsewhere, _ = named
+    elsewhere("there")
+    with pytest.raises(ModelFileError, match="file in one of"):
+        store.save(model, tmp_path / "m.ferkit")
+    assert not (tmp_path / "m.ferkit").exists()
+
+
+def test_a_network_of_another_content(named, tmp_path):
+    model, elsewhere, _ = named
+    path = store.save(model, tmp_path / "m.ferkit")
+    rewrite(path, lambda members: members.update({f"nets/{model.network_hash_}.onnx": b"evil"}))
+    elsewhere("there")
+    with pytest.raises(ModelFileError, match="of another content"):
+        store.load(path)
+    assert not list((tmp_path / "there").rglob("*.onnx"))
+
+
+def test_the_shipped_network_may_stay_outside(named, tmp_path, monkeypatch):
+    model, _, onnx = named
+    (tmp_path / "net.onnx").write_bytes(b"a network")
+    monkeypatch.setattr(onnx, "SHIPPED", tmp_path / "net.onnx")
+    path = store.save(model, tmp_path / "m.ferkit", embed_shipped=False)
+    assert store.inspect(path)["networks"] == {
+        f"{model.network_hash_}.onnx": "ferkit's own",
+        f"{model.weights_hash_}.npz": "inside",
+    }
+    with zipfile.ZipFile(path) as archive:
+        assert f"nets/{model.network_hash_}.onnx" not in archive.namelist()

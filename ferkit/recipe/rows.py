@@ -125,10 +125,10 @@ def divide(
         twins &= ~held_out
     train = ~held_out & ~twins
     fresh = held_out & ~seen
-    if held_out.any() and not fresh.any():
+    if (held_out & seen).sum() > fresh.sum():
         raise DataError(
-            f"Got {held_out.sum()} held-out rows ({name}) that a network of the features was trained on, expected rows "
-            "that it has not seen."
+            f"Got {(held_out & seen).sum()} of {held_out.sum()} held-out rows ({name}) that a network of the features "
+            "was trained on, expected rows that it has not seen. Hold out another split, or leave out that family."
         )
     check_classes(labels, train, fresh)
     left_out = int(held_out.sum() - fresh.sum())

@@ -40,6 +40,7 @@ from ferkit.store.container import (
     read_manifest,
     write,
 )
+from ferkit.store.reader import PROTOCOL, Reader
 from ferkit.store.trusted import LOADERS, PRIVATE, TRUSTED
 
 NAMED_BY = {"network_hash_": ".onnx", "weights_hash_": ".npz"}
@@ -183,7 +184,7 @@ def load(path: str | Path | None = None, trusted: Collection[str] = ()) -> Model
     schema = _schema(part, path)
     types = _audit(schema, trusted, path)
     _warn_of_private(types, manifest, path)
-    return Model(_without_cache(_constructed(part, types, path)), manifest, path, *arrays)
+    return Model(_without_cache(_constructed(part, schema, types, path)), manifest, path, *arrays)
 
 
 def inspect(path: str | Path | None = None) -> dict[str, Any]:
@@ -215,19 +216,27 @@ def _dumped(pipeline: Any) -> bytes:
     return data
 
 
-def _constructed(part: bytes, types: set[str], path: Path) -> Any:
+def _constructed(part: bytes, schema: dict[str, Any], types: set[str], path: Path) -> Any:
     from sklearn.exceptions import InconsistentVersionWarning
-    from skops import io as skops_io
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InconsistentVersionWarning)  # _warn_of_private says it where it matters
-            pipeline = skops_io.loads(part, trusted=sorted(types))
+            pipeline = _made(part, schema, types)
         if not hasattr(pipeline, "predict_proba"):
             raise TypeError(f"it holds a {type(pipeline).__name__}, not a classifier")
     except Exception as error:  # a damaged file can make any constructor fail
         raise ModelFileError(f"Got {path} with a pipeline that cannot be opened ({error}).") from error
     return pipeline
+
+
+def _made(part: bytes, schema: dict[str, Any], types: set[str]) -> Any:
+    if schema.get("protocol") != PROTOCOL:
+        from skops import io as skops_io
+
+        return skops_io.loads(part, trusted=sorted(types))
+    with zipfile.ZipFile(io.BytesIO(part)) as archive:
+        return Reader(archive).make(schema)
 
 
 def _schema(part: bytes, path: Path) -> dict[str, Any]:
