@@ -25,7 +25,7 @@ EYES = ((0.317, 0.398), (0.683, 0.398))
 NOSE = (0.5, 0.669)
 """Base of the nose."""
 
-MOUTH = ((0.339, 0.776), (0.661, 0.776))
+MOUTH = ((0.341, 0.777), (0.659, 0.777))
 """Corners of the mouth. All of these are medians over faces of FER2013, measured by ``benchmarks/framing.py``."""
 
 BOX_MAPS = {"haar": (0.0, 0.004, 0.975), "dlib": (0.0, -0.072, 1.11)}
@@ -62,8 +62,8 @@ def similarity(source: Any, target: Any) -> NDArray[np.float64]:
 
     Examples
     --------
-    >>> similarity([(0, 0), (1, 0)], [(2, 1), (4, 1)]).tolist()
-    [[2.0, 0.0, 2.0], [0.0, 2.0, 1.0]]
+    >>> similarity([(0, 0), (1, 0)], [(2, 1), (2, 3)]).tolist()
+    [[0.0, -2.0, 2.0], [2.0, 0.0, 1.0]]
     """
     source, target = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 2:

@@ -26,8 +26,8 @@ class TableSink(TextSink):
     --------
     >>> with TableSink() as sink:
     ...     sink.append({"source": "a.jpg", "face": 0, "label": "happiness", "confidence": 0.91})
-    source                face  label      confidence
-    a.jpg                    0  happiness        0.91
+    source                 face  label      confidence
+    a.jpg                     0  happiness        0.91
     """
 
     name: ClassVar[str] = "table"

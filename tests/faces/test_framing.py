@@ -9,7 +9,7 @@ import skimage.data
 
 from ferkit.errors import InputError
 from ferkit.faces import FaceExtractor, framing
-from ferkit.faces.framing import EYES, NOSE, crop, from_box, from_points, similarity, to_crop, to_picture
+from ferkit.faces.framing import EYES, MOUTH, NOSE, crop, from_box, from_points, similarity, to_crop, to_picture
 from ferkit.faces.grey import grey
 from ferkit.faces.landmarks import anchors, available
 from ferkit.sources import read_image
@@ -175,6 +175,14 @@ def test_a_photo_face_comes_to_the_framing(degrees, detector):
     np.testing.assert_allclose(apart, EYES_APART, atol=0.05)
     left, right, _ = anchors(faces.points[0])
     assert abs(np.rad2deg(np.arctan2(*(right - left)[::-1]))) < 4
+
+
+@pytest.mark.skipif("68" not in available(), reason="dlib or its predictor files are not installed")
+@pytest.mark.filterwarnings("ignore::ferkit.faces.LicenceWarning")
+def test_the_mouth_comes_to_its_place_too():
+    corners = (FaceExtractor(landmarks="68").find(skimage.data.astronaut()).points[0, [48, 54]] + 0.5) / 48
+    np.testing.assert_allclose(corners.mean(axis=0), np.mean(MOUTH, axis=0), atol=0.04)
+    np.testing.assert_allclose(corners[1, 0] - corners[0, 0], MOUTH[1][0] - MOUTH[0][0], atol=0.12)  # she smiles
 
 
 @with_landmarks
