@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,38 +79,24 @@ class LinearFusion(FaceClassifier):
         self._check_params()
         k = len(self.classes_)
         shared = [name for name, width in self.families_.items() if width == k]
-        pulls = self._pulls(bool(shared))
         matrix = np.asarray(X, dtype=np.float64)
         blocks = np.stack([matrix[:, X.families[name]] for name in shared]) if shared else np.zeros((0, len(codes), k))
-        self.pull_, self.temperature_ = pulls[0], 1.0
+        pulls = self._pulls(bool(shared))
+        held_out: Array | None = None
+        self.pull_ = pulls[0]
         if self.calibrate or len(pulls) > 1:
             fold = fold_of(codes, groups, self.folds, self.seed)
-            held_out = self._held_out(matrix, blocks, codes, fold, pulls)
-            best = int(np.argmin([mean_log_loss(logits, codes) for logits in held_out]))
-            self.pull_ = pulls[best]
-            self.temperature_ = fit_temperature(held_out[best], codes) if self.calibrate else 1.0
-        own, coef, bias = _fit_path(matrix, blocks, codes, k, [p for p in pulls if p >= self.pull_])[-1]
+            self.pull_, held_out = _choose(matrix, blocks, codes, k, fold, pulls)
+        self.temperature_ = 1.0 if held_out is None or not self.calibrate else fit_temperature(held_out, codes)
+        own, coef, bias = _fit(matrix, blocks, codes, k, self.pull_)
+        coef = coef.copy()
         for name, weight in zip(shared, own, strict=True):
             coef[X.families[name]] += weight * np.eye(k)
-        self.coef_, self.intercept_ = coef.T / self.temperature_, bias / self.temperature_
+        self.coef_, self.intercept_ = coef.T / self.temperature_, (bias - bias.mean()) / self.temperature_
         self.family_weights_ = {name: float(w / self.temperature_) for name, w in zip(shared, own, strict=True)}
 
     def _logits(self, X: Features) -> Array:
         return np.asarray(join(X) @ self.coef_.T + self.intercept_)
-
-    def _held_out(self, matrix: Array, blocks: Array, codes: Array, fold: Array, pulls: list[float]) -> list[Array]:
-        """Held-out logits for each strength."""
-        k = len(self.classes_)
-
-        def logits(train: Array, test: Array) -> Array:
-            path = _fit_path(matrix[train], blocks[:, train], codes[train], k, pulls)
-            return np.hstack([_mix(matrix[test], blocks[:, test], *fitted) for fitted in path])
-
-        out = np.empty((len(codes), k * len(pulls)))
-        for held_out in range(int(fold.max()) + 1):
-            test = fold == held_out
-            out[test] = logits(np.flatnonzero(~test), np.flatnonzero(test))
-        return [out[:, i * k : (i + 1) * k] for i in range(len(pulls))]
 
     def _pulls(self, any_shared: bool) -> list[float]:
         """Strengths to try, strongest first; an infinite one leaves the matrix out."""
@@ -127,41 +113,65 @@ class LinearFusion(FaceClassifier):
             positive("pull", self.pull)
 
 
-def _mix(matrix: Array, blocks: Array, own: Array, coef: Array, bias: Array) -> Array:
-    return np.asarray(np.tensordot(own, blocks, axes=1) + matrix @ coef + bias)
+class Weights(NamedTuple):
+    """Family weights (n_families,), matrix (n_features, n_classes) and bias (n_classes,)."""
+
+    own: Array
+    coef: Array
+    bias: Array
 
 
-def _fit_path(
-    matrix: Array, blocks: Array, codes: Array, k: int, pulls: list[float]
-) -> list[tuple[Array, Array, Array]]:
-    """Family weights, matrix and bias for each strength, each started from the one before."""
+def _choose(matrix: Array, blocks: Array, codes: Array, k: int, fold: Array, pulls: list[float]) -> tuple[float, Array]:
+    """Strength with the least held-out log loss, and the held-out logits under it.
+
+    Strengths come strongest first, each fit starts from the one before, and the search ends when the loss rises.
+    """
+    best, least, kept = pulls[0], np.inf, np.empty((0, k))
+    starts: dict[int, Weights] = {}
+    for pull in pulls:
+        logits = np.empty((len(codes), k))
+        for held_out in range(int(fold.max()) + 1):
+            test, train = fold == held_out, fold != held_out
+            fitted = _fit(matrix[train], blocks[:, train], codes[train], k, pull, starts.get(held_out))
+            starts[held_out] = fitted
+            logits[test] = _mix(matrix[test], blocks[:, test], fitted)
+        loss = mean_log_loss(logits, codes)
+        if loss >= least:
+            break
+        best, least, kept = pull, loss, logits
+    return best, kept
+
+
+def _mix(matrix: Array, blocks: Array, weights: Weights) -> Array:
+    return np.asarray(np.tensordot(weights.own, blocks, axes=1) + matrix @ weights.coef + weights.bias)
+
+
+def _fit(matrix: Array, blocks: Array, codes: Array, k: int, pull: float, start: Weights | None = None) -> Weights:
+    """Least mean log loss with the matrix drawn to 0; an infinite pull leaves it out."""
     families, (n, d) = len(blocks), matrix.shape
     right = (codes[:, None] == np.arange(k)).astype(np.float64)
-    params = np.concatenate([np.full(families, 1.0 / max(families, 1)), np.zeros(d * k + k)])
-    fitted = []
-    for pull in pulls:
-        free = np.isfinite(pull)
+    free = bool(np.isfinite(pull))
 
-        def cost(params: Array, pull: float = pull, free: bool = bool(free)) -> tuple[float, Array]:
-            own, coef, bias = _split(params, families, d, k)
-            logs = log_softmax(_mix(matrix, blocks, own, coef, bias) if free else np.tensordot(own, blocks, 1) + bias)
-            error = (np.exp(logs) - right) / n
-            slope_own = np.tensordot(blocks, error, axes=2) + RIDGE * own
-            slope_coef = matrix.T @ error + pull * coef if free else np.zeros((d, k))
-            value = -(logs * right).sum() / n + RIDGE / 2 * (own @ own)
-            value += pull / 2 * float((coef * coef).sum()) if free else 0.0
-            return value, np.concatenate([slope_own, slope_coef.ravel(), error.sum(axis=0)])
+    def unpack(params: Array) -> Weights:
+        coef = params[families + k :].reshape(d, k) if free else np.zeros((d, k))
+        return Weights(params[:families], coef, params[families : families + k])
 
-        bounds = [(0.0, None)] * families + [(None, None)] * (d * k + k)
-        options = {"maxiter": 300, "gtol": 1e-6, "ftol": 1e-11}
-        params = minimize(cost, params, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-        own, coef, bias = _split(params, families, d, k)
-        fitted.append((own.copy(), coef.copy(), bias - bias.mean()))
-    return fitted
+    def cost(params: Array) -> tuple[float, Array]:
+        weights = unpack(params)
+        logs = log_softmax(_mix(matrix, blocks, weights))
+        error = (np.exp(logs) - right) / n
+        value = -(logs * right).sum() / n + RIDGE / 2 * float(weights.own @ weights.own)
+        slopes = [np.tensordot(blocks, error, axes=2) + RIDGE * weights.own, error.sum(axis=0)]
+        if free:
+            value += pull / 2 * float((weights.coef * weights.coef).sum())
+            slopes.append((matrix.T @ error + pull * weights.coef).ravel())
+        return value, np.concatenate(slopes)
 
-
-def _split(params: Array, families: int, d: int, k: int) -> tuple[Array, Array, Array]:
-    return params[:families], params[families : families + d * k].reshape(d, k), params[families + d * k :]
+    start = start or Weights(np.full(families, 1.0 / max(families, 1)), np.zeros((d, k)), np.zeros(k))
+    params = np.concatenate([start.own, start.bias, *([start.coef.ravel()] if free else [])])
+    bounds = [(0.0, None)] * families + [(None, None)] * (len(params) - families)
+    options = {"maxiter": 500, "gtol": 1e-6, "ftol": 1e-11}
+    return unpack(minimize(cost, params, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
 
 
 class FusionHead(FaceClassifier):
