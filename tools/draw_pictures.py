@@ -1,0 +1,42 @@
+"""Draw the pictures of the documentation, from drawn faces and skimage.data only, into docs/pictures/."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+
+from ferkit import store
+from ferkit.draw import draw_readings
+from ferkit.labels import FER2013
+from ferkit.predict import readings
+from ferkit.sources import draw_face
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+
+
+def write(name: str, picture: np.ndarray) -> None:
+    """One RGB picture as JPEG."""
+    cv2.imwrite(str(FOLDER / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def result() -> np.ndarray:
+    """A photo and two drawn faces with what the shipped model reads from them."""
+    model = store.load(store.default_path())
+    photo = skimage.data.astronaut()[:360, 40:440]
+    pictures = [photo] + [
+        cv2.resize(draw_face(e, size=360, seed=s), (360, 360)) for e, s in (("surprise", 3), ("anger", 8))
+    ]
+    return np.hstack([draw_readings(p, [r for r in readings([p], model)]) for p in pictures])
+
+
+def sample() -> np.ndarray:
+    """The drawn expressions in rows of four persons."""
+    rows = [np.hstack([draw_face(name, size=112, seed=seed) for name in FER2013]) for seed in range(1, 5)]
+    return np.vstack(rows)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    write("result.jpg", result())
+    write("sample.jpg", sample())
