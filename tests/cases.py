@@ -88,7 +88,7 @@ def _union(folder: Path) -> BaseEstimator:
 def _network_classifier(folder: Path) -> BaseEstimator:
     from ferkit.nets import NetworkClassifier
 
-    return NetworkClassifier(epochs=1, batch_size=8)
+    return NetworkClassifier(epochs=1, batch_size=8, widths=(4, 8, 8), strides=(2, 2))
 
 
 def _with_defaults(name: str, **params: Any) -> Callable[[Path], BaseEstimator]:
@@ -106,6 +106,8 @@ CASES = {
     "NetworkFeatures": Case(_network, {"output": ["logits", "embedding"]}),
     "FamilyUnion": Case(_union, {"hog__cell": [12, 16]}, free=("cache",)),
     "LinearSVM": Case(_with_defaults("LinearSVM"), {"C": [0.1, 1.0]}),
+    "LocalSVM": Case(_with_defaults("LocalSVM", neighbours=30, calibration_rows=60), {"C": [0.1, 1.0]}),
+    "FusionHead": Case(_with_defaults("FusionHead", members=1, calibration_folds=2), {"hidden": [8, 16]}),
     "Stacking": Case(_with_defaults("Stacking", folds=2), {"weights": ["full", "family"]}),
     "FaceExtractor": Case(
         _with_defaults("FaceExtractor", detector="haar", landmarks="none", smallest=0.5), {"light": ["none", "clahe"]}

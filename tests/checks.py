@@ -233,7 +233,6 @@ def check_other_input_than_at_fit(subject: Subject) -> None:
     estimator = subject.fitted()
     other = {
         "family": lambda: Faces(subject.rows.crops[:, :30], points=subject.rows.points),
-        "network": lambda: subject.rows.crops[:, :30],
         "classifier": lambda: Features({"first": subject.rows["first"]}),
     }
     if subject.role in other:

@@ -1,13 +1,14 @@
 """Every estimator of the package passes our checks; those that take matrices also scikit-learn's."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from cases import CASES, case, estimators, role
 from checks import Subject, checks_for
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-MATRIX = [kind for kind in estimators().values() if role(kind) == "classifier"]
+MATRIX = [name for name, kind in estimators().items() if role(kind) == "classifier"]
 
 
 def test_the_walk_finds_the_estimators():
@@ -35,6 +36,6 @@ def test_estimator(name, check, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks([kind() for kind in MATRIX])
+@parametrize_with_checks([case(name).make(Path()) for name in MATRIX])
 def test_scikit_learn(estimator, check):
     check(estimator)
