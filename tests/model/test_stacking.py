@@ -56,7 +56,7 @@ def rows():
     return make()
 
 
-@parametrize_with_checks([Stacking(final=FusionHead(epochs=15, members=1))])
+@parametrize_with_checks([Stacking(final=FusionHead(epochs=30, learning_rate=0.02, members=1))])
 def test_scikit_learn_checks_with_a_head(estimator, check):
     check(estimator)
 
