@@ -147,7 +147,11 @@ def test_cross_fitted_figures_are_honest(final):
     y = LABELS[rng.integers(0, 3, 240)]
     codes = np.searchsorted(LABELS, y)
     fusion = np.arange(240) >= 60
-    final = LinearFusion(pull=0.001) if final == "linear" else FusionHead(epochs=40, learning_rate=0.02, alpha=0, calibrate=False)
+    final = (
+        LinearFusion(pull=0.001)
+        if final == "linear"
+        else FusionHead(epochs=40, learning_rate=0.02, alpha=0, calibrate=False)
+    )
     model = Stacking(dict.fromkeys(X.blocks, "passthrough"), final=final).fit(X, y, fusion=fusion)
     proba = model.cross_fitted(X[fusion], y[fusion])
     assert proba.shape == (180, 3)
