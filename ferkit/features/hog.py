@@ -24,21 +24,23 @@ CHUNK_PIXELS = 2**18
 class HOG(FaceFeatures):
     """Histograms of oriented gradients (Dalal and Triggs 2005).
 
-    Gradients are counted by direction in square cells, and the cells are normalised in blocks that overlap. At equal
-    parameters the numbers are those of ``skimage.feature.hog``; a batch is computed without a loop over faces.
+    Gradients are counted by direction in square cells, and the cells are normalised in blocks that overlap. With
+    ``signed=False`` and otherwise equal parameters the numbers are those of ``skimage.feature.hog``; a batch is computed
+    without a loop over faces.
 
     Parameters
     ----------
-    orientations : int, default=9
+    orientations : int, default=8
         Number of directions, 2 to 36.
-    cell : int or sequence of int, default=8
+    cell : int or sequence of int, default=6
         Side of a cell in pixels. Several sides give several scales, one after the other.
     block : int, default=2
         Side of a block in cells; blocks step by one cell. 1 normalises each cell by itself.
     norm : {"L2-Hys", "L2", "L1", "L1-sqrt"}, default="L2-Hys"
         How a block is normalised.
-    signed : bool, default=False
-        Whether light-to-dark and dark-to-light edges differ (directions over 360 degrees, not 180).
+    signed : bool, default=True
+        Whether light-to-dark and dark-to-light edges differ (directions over 360 degrees); scikit-image counts them as
+        one (180 degrees).
     sqrt : bool, default=False
         Whether gradients are taken on the square root of the grey levels, which weakens shadows.
 
@@ -64,18 +66,18 @@ class HOG(FaceFeatures):
     >>> HOG(orientations=8, cell=16, block=1).fit_transform(faces).shape
     (5, 72)
     >>> str(HOG(block=1).fit(faces).get_feature_names_out()[-1])
-    'hog/row5/col5/bin8'
+    'hog/row7/col7/bin7'
     """
 
     family = "hog"
 
     def __init__(
         self,
-        orientations: int = 9,
-        cell: int | Sequence[int] = 8,
+        orientations: int = 8,
+        cell: int | Sequence[int] = 6,
         block: int = 2,
         norm: str = "L2-Hys",
-        signed: bool = False,
+        signed: bool = True,
         sqrt: bool = False,
     ) -> None:
         self.orientations = orientations

@@ -50,9 +50,9 @@ class FamilyUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None
     >>> faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
     >>> union = FamilyUnion([("hog", HOG()), ("lbp", LBP(radii=[1]))])
     >>> union.fit_transform(faces)
-    Features(n=5, hog=900, lbp=2891)
+    Features(n=5, hog=1568, lbp=2891)
     >>> union.set_params(hog__cell=16).fit_transform(faces)["hog"].shape
-    (5, 144)
+    (5, 128)
     """
 
     def __init__(

@@ -22,7 +22,7 @@ def test_agrees_with_scikit_image(faces, noise, orientations, cell, block, norm,
             reference(crop, orientations, (cell, cell), (block, block), block_norm=norm, transform_sqrt=sqrt)
             for crop in crops
         ]
-        got = HOG(orientations, cell, block, norm, sqrt=sqrt).fit_transform(crops)
+        got = HOG(orientations, cell, block, norm, signed=False, sqrt=sqrt).fit_transform(crops)
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
@@ -32,11 +32,11 @@ def test_agrees_with_scikit_image_on_a_photo():
 
     crops = np.array([camera()[r : r + 48, c : c + 48] for r in range(0, 464, 116) for c in range(0, 464, 93)])
     expected = [reference(crop, 8, (6, 6), (2, 2)) for crop in crops]
-    np.testing.assert_allclose(HOG(8, cell=6).fit_transform(crops), expected, atol=1e-5)
+    np.testing.assert_allclose(HOG(8, cell=6, signed=False).fit_transform(crops), expected, atol=1e-5)
 
 
 def test_a_quarter_turn_moves_directions_by_a_quarter(face):
-    family = HOG(orientations=8, cell=8).fit(face[None])
+    family = HOG(orientations=8, cell=8, signed=False).fit(face[None])
     upright, turned = family.cells(face[None])[0], family.cells(np.rot90(face)[None])[0]
     np.testing.assert_allclose(turned, np.rot90(np.roll(upright, 4, axis=2)), atol=1e-5)
 
@@ -55,7 +55,7 @@ def test_a_mirrored_face_has_mirrored_cells(face):
     rows = np.arange(48)[:, None] % 4 < 2
     slanted = np.where(rows, face | 1, face & ~np.uint8(1))
     slanted[[0, -1]] = 40
-    family = HOG(orientations=9, cell=8)
+    family = HOG(orientations=9, cell=8, signed=False)
     upright, mirrored = family.cells(slanted[None])[0], family.cells(slanted[None, :, ::-1])[0]
     np.testing.assert_allclose(mirrored, upright[:, ::-1, ::-1], atol=1e-5)
     assert not np.allclose(mirrored, upright)
@@ -68,7 +68,7 @@ def test_more_light_changes_no_cell_and_contrast_no_block(face):
 
 
 def test_cells_are_those_of_the_features(faces):
-    family = HOG(cell=8, block=1, norm="L1").fit(faces)
+    family = HOG(9, cell=8, block=1, norm="L1").fit(faces)
     cells = family.cells(faces)
     assert cells.shape == (12, 6, 6, 9)
     shares = cells / (cells.sum(axis=3, keepdims=True) + 1e-5)
@@ -76,13 +76,13 @@ def test_cells_are_those_of_the_features(faces):
 
 
 def test_scales_stand_side_by_side(faces):
-    both = HOG(cell=[8, 6]).fit(faces)
-    parts = [HOG(cell=side).fit_transform(faces) for side in (8, 6)]
+    both = HOG(9, cell=[8, 6]).fit(faces)
+    parts = [HOG(9, cell=side).fit_transform(faces) for side in (8, 6)]
     np.testing.assert_array_equal(both.transform(faces), np.hstack(parts))
     names = both.get_feature_names_out()
     assert names[0] == "hog/cell8/block0_0/row0/col0/bin0"
     assert names[-1] == "hog/cell6/block6_6/row7/col7/bin8"
-    np.testing.assert_array_equal(both.cells(faces, 6), HOG(cell=6).cells(faces))
+    np.testing.assert_array_equal(both.cells(faces, 6), HOG(9, cell=6).cells(faces))
     with pytest.raises(InputError, match=r"Got cell=5, expected one of \[8, 6\]"):
         both.cells(faces, 5)
 
@@ -109,7 +109,7 @@ def test_chunks_do_not_show(faces, monkeypatch):
 
 
 def test_no_faces_give_no_rows(faces):
-    family = HOG(cell=[8, 6]).fit(faces)
+    family = HOG(9, cell=[8, 6]).fit(faces)
     assert family.transform(Faces.empty()).shape == (0, len(family.get_feature_names_out()))
     assert family.cells(Faces.empty()).shape == (0, 6, 6, 9)
 
