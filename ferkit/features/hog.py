@@ -25,8 +25,8 @@ class HOG(FaceFeatures):
     """Histograms of oriented gradients (Dalal and Triggs 2005).
 
     Gradients are counted by direction in square cells, and the cells are normalised in blocks that overlap. With
-    ``signed=False`` and otherwise equal parameters the numbers are those of ``skimage.feature.hog``; a batch is computed
-    without a loop over faces.
+    ``signed=False`` and otherwise equal parameters the numbers are those of ``skimage.feature.hog``; a batch is
+    computed without a loop over faces.
 
     Parameters
     ----------
