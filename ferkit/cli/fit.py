@@ -53,7 +53,7 @@ def fit(
     steps(f"reading {data}", 0, 0)
     dataset = sources.load(data)
     fitted = recipes.fit(checked, dataset, jobs=jobs, cache=_cache(cache), progress=steps)
-    metrics = _metrics(fitted)
+    metrics = metrics_of(fitted)
     steps(f"writing {path}", 0, 0)
     fitted.save(path, metrics)
     steps.close()
@@ -104,7 +104,7 @@ def _cache(cache: str | None) -> Any:
     return None if cache == "none" else cache or default_folder()
 
 
-def _metrics(fitted: Fitted) -> dict[str, Any] | None:
+def metrics_of(fitted: Fitted) -> dict[str, Any] | None:
     from ferkit.evaluate import evaluate
 
     held_out = fitted.validation

@@ -81,10 +81,10 @@ class Fitted:
     fitted: NDArray[np.uint64] = field(repr=False)
     fusion: NDArray[np.uint64] = field(repr=False)
 
-    def save(self, path: str | Path, metrics: dict[str, Any] | None = None) -> Path:
-        """Write a model file; ``metrics`` go into its manifest."""
+    def save(self, path: str | Path, metrics: dict[str, Any] | None = None, embed_shipped: bool = True) -> Path:
+        """Write a model file; ``metrics`` go into its manifest, networks of the package too unless told otherwise."""
         manifest = self.manifest | ({"metrics": metrics} if metrics is not None else {})
-        return store.save(self.pipeline, path, manifest, self.fitted, self.fusion)
+        return store.save(self.pipeline, path, manifest, self.fitted, self.fusion, embed_shipped)
 
 
 @dataclass(frozen=True)
