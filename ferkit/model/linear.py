@@ -24,7 +24,7 @@ class LinearSVM(FaceClassifier):
     """One-vs-rest linear SVM, or multinomial logistic regression, with calibrated probabilities.
 
     All classes are solved at once in the primal by truncated Newton, whose work is a few matrix products in the
-    precision of the input; on 6,000 HOG rows liblinear took more than a hundred times as long to the same answer.
+    precision of the input.
     Columns are brought to one scale such that faces have a mean squared norm of 1, so one ``C`` fits every family.
     Probabilities come from vector scaling of out-of-fold margins, folded into ``coef_`` and ``intercept_``.
 
