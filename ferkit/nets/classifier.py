@@ -47,8 +47,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Peak of the one-cycle schedule; None is 0.1 from nothing and 0.01 from ``init``.
     dropout : float, default=0.3
         Share of the embedding dropped while training.
-    batch_size : int, default=128
-        Faces in one step.
+    batch_size : int or None, default=None
+        Faces in one step; None is 128 from nothing and 32 from ``init``, so that a few hundred faces make enough steps.
     weight_decay : float, default=5e-4
         Pull of the kernels towards 0.
     label_smoothing : float, default=0.1
@@ -111,7 +111,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         epochs: int = 45,
         learning_rate: float | None = None,
         dropout: float = 0.3,
-        batch_size: int = 128,
+        batch_size: int | None = None,
         weight_decay: float = 5e-4,
         label_smoothing: float = 0.1,
         mixup: float = 0.33,
@@ -254,7 +254,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_parameters(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 2), ("n_threads", 1), ("seed", 0)):
-            value = getattr(self, name)
+            value = self._batch if name == "batch_size" else getattr(self, name)
             if not isinstance(value, (int, np.integer)) or value < least:
                 raise InputError(f"Got {name}={value!r}, expected a whole number of at least {least}.")
         for name, value in (("learning_rate", self._rate), ("weight_decay", self.weight_decay)):
@@ -275,6 +275,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if self.learning_rate is not None:
             return self.learning_rate
         return 0.1 if self.init is None else 0.01
+
+    @property
+    def _batch(self) -> int:
+        if self.batch_size is not None:
+            return self.batch_size
+        return 128 if self.init is None else 32
 
     def _start(self, labels: tuple[str, ...]) -> Weights:
         """First weights: those of ``init`` with a head for these labels, or new ones."""
@@ -297,7 +303,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return Plan(
             epochs=self.epochs,
             learning_rate=self._rate,
-            batch_size=self.batch_size,
+            batch_size=self._batch,
             weight_decay=self.weight_decay,
             mixup=self.mixup,
             average=self.average,

@@ -127,6 +127,12 @@ def test_parameters_of_the_augmentation_can_be_searched():
     assert clone(model.set_params(augment__rotation=3)).augment.rotation == 3
 
 
+def test_defaults_for_fine_tuning_are_gentler():
+    new, tuned = NetworkClassifier(), NetworkClassifier(init="shipped")
+    assert (new._rate, new._batch) == (0.1, 128)
+    assert (tuned._rate, tuned._batch) == (0.01, 32)
+
+
 def test_two_classes_give_one_column(drawn, small):
     X, y = drawn
     rows = y != "surprise"
