@@ -1,4 +1,4 @@
-"""A drawn clip whose expression changes: one row a face and frame, and the clip with boxes and bars in out/video.mp4."""
+"""A drawn clip whose expression changes: one row a face and frame, and the clip with what was read in out/video.mp4."""
 
 from collections import Counter
 from pathlib import Path

@@ -112,7 +112,9 @@ CASES = {
     "FaceExtractor": Case(
         _with_defaults("FaceExtractor", detector="haar", landmarks="none", smallest=0.5), {"light": ["none", "clahe"]}
     ),
-    "NetworkClassifier": Case(_network_classifier, {"learning_rate": [0.01, 0.02]}, needs="tensorflow"),
+    "NetworkClassifier": Case(
+        _network_classifier, {"learning_rate": [0.01, 0.02]}, free=("checkpoint",), needs="tensorflow"
+    ),
 }
 
 

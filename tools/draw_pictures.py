@@ -27,7 +27,7 @@ def result() -> np.ndarray:
     pictures = [photo] + [
         cv2.resize(draw_face(e, size=360, seed=s), (360, 360)) for e, s in (("surprise", 3), ("anger", 8))
     ]
-    return np.hstack([draw_readings(p, [r for r in readings([p], model)]) for p in pictures])
+    return np.hstack([draw_readings(p, list(readings([p], model))) for p in pictures])
 
 
 def sample() -> np.ndarray:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from hashlib import sha256
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -253,17 +254,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return faces, codes
 
     def _check_parameters(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("n_threads", 1), ("seed", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 2), ("n_threads", 1), ("seed", 0), ("verbose", 0)):
             value = self._batch if name == "batch_size" else getattr(self, name)
             if not isinstance(value, (int, np.integer)) or value < least:
                 raise InputError(f"Got {name}={value!r}, expected a whole number of at least {least}.")
         for name, value in (("learning_rate", self._rate), ("weight_decay", self.weight_decay)):
-            if not 0 <= value < np.inf:
+            if not isinstance(value, Real) or not 0 <= value < np.inf:
                 raise InputError(f"Got {name}={value!r}, expected a number of at least 0.")
         for name in ("dropout", "label_smoothing", "average", "validation_share"):
-            if not 0 <= getattr(self, name) < 1:
+            if not isinstance(getattr(self, name), Real) or not 0 <= getattr(self, name) < 1:
                 raise InputError(f"Got {name}={getattr(self, name)!r}, expected a share from 0 to below 1.")
-        if not 0 <= self.mixup <= 1:
+        if not isinstance(self.mixup, Real) or not 0 <= self.mixup <= 1:
             raise InputError(f"Got mixup={self.mixup!r}, expected a share from 0 to 1.")
         if self.precision not in PRECISIONS:
             raise InputError(f"Got precision={self.precision!r}, expected one of {list(PRECISIONS)}.")
