@@ -266,6 +266,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 raise InputError(f"Got {name}={getattr(self, name)!r}, expected a share from 0 to below 1.")
         if not isinstance(self.mixup, Real) or not 0 <= self.mixup <= 1:
             raise InputError(f"Got mixup={self.mixup!r}, expected a share from 0 to 1.")
+        for name in ("widths", "strides"):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, str) or not all(isinstance(v, (int, np.integer)) for v in value)
+            ):
+                raise InputError(f"Got {name}={value!r}, expected whole numbers, or None.")
         if self.precision not in PRECISIONS:
             raise InputError(f"Got precision={self.precision!r}, expected one of {list(PRECISIONS)}.")
         if not isinstance(self.augment, (bool, Augment)):
