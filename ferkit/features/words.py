@@ -9,7 +9,6 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.cluster import MiniBatchKMeans
 
 from ferkit.errors import InputError
 from ferkit.features.base import FaceFeatures
@@ -154,6 +153,8 @@ class VisualWords(FaceFeatures):
 
     def _learn(self, faces: Faces, y: Any) -> None:
         self._check_params()
+        from sklearn.cluster import MiniBatchKMeans  # slow to import, and only needed to learn
+
         sample = self._sample(faces.crops)
         if len(sample) == 0:
             raise InputError("Got faces of one grey level each, expected some with edges.")
