@@ -22,7 +22,8 @@ def walk(command: click.Command, context: click.Context) -> Iterator[tuple[str, 
 
 def page() -> str:
     """The whole page, as Markdown."""
-    context = click.Context(main, info_name="ferkit", terminal_width=100, max_content_width=100)
+    settings = {"terminal_width": 100, "max_content_width": 100} | main.context_settings
+    context = click.Context(main, info_name="ferkit", **settings)
     parts = ["# Commands\n\nWritten by `python tools/write_command_pages.py` from `--help`.\n"]
     parts += [f"## {path}\n\n```text\n{text.rstrip()}\n```\n" for path, text in walk(main, context)]
     return "\n".join(parts)
