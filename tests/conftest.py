@@ -1,5 +1,7 @@
 """Every test keeps its caches in a folder of its own, so that none is left behind."""
 
+import sys
+
 import pytest
 
 
@@ -10,3 +12,12 @@ def own_caches(tmp_path_factory):
         patch.setenv("FERKIT_HOME", str(folder / "ferkit"))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_workers():
+    """joblib's workers keep the environment they were started in: none outlives its test."""
+    yield
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if loky is not None and loky._executor is not None:
+        loky._executor.shutdown(wait=True)
