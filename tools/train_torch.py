@@ -1,11 +1,15 @@
 """Train ferkit's network on FER2013 with PyTorch, which is faster than TensorFlow on a processor without XLA.
 
     python tools/train_torch.py fer2013.csv.gz --votes fer2013new.csv --out runs/net --epochs 36
+    python tools/train_torch.py fer2013.csv.gz --votes fer2013new.csv --out runs/full --strides 1,2,1,2,1,2 \\
+        --init runs/net/net.pt --teacher runs/net/net.onnx --lr 0.06
     python tools/train_torch.py fer2013.csv.gz --export runs/net/net.pt --out exported
 
 It needs PyTorch (``pip install torch``), which ferkit itself does not. The network is that of ``ferkit.nets.build``,
 with a second head that learns FER+'s votes beside FER2013's labels. Training rows that are near-duplicates of a
 PublicTest face are left out; PublicTest is only looked at. A run that was stopped goes on from ``checkpoint.pt``.
+With --teacher (ONNX files, their logits averaged), a share of each label is what the teachers say of the face and of
+its mirror image (distillation: Hinton et al., 2015).
 
 Written to --out: ``net.pt`` and ``average.pt`` (last weights, and their running average with normalisation statistics
 of its own), ``seen.npy`` (hashes of the training faces), and for the weights that --keep names ``net.npz`` and, where
@@ -19,6 +23,7 @@ import csv
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +46,7 @@ NOTE = (
 SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 AVERAGE_STEP = 0.002
+TEACHER_SHARE = 0.4
 STATISTICS_ROWS = 8192
 
 
@@ -105,27 +111,34 @@ class Net(nn.Module):
 
 @dataclass
 class Data:
-    """Faces (n, 1, 48, 48) uint8, label codes, shares of votes, 1 where there are votes, and rows by use."""
+    """Faces (n, 1, 48, 48) uint8, label codes, targets, shares of votes, 1 where there are votes, rows by use."""
 
     faces: Tensor
     codes: Tensor
+    targets: Tensor
     shares: Tensor
     voted: Tensor
     train: np.ndarray
     watch: np.ndarray
 
 
-def read(faces: str, votes: str | None) -> Data:
-    """FER2013, with FER+'s votes where they are given."""
+def read(faces: str, votes: str | None = None, teachers: Sequence[str] = ()) -> Data:
+    """FER2013, with FER+'s votes and with teachers where they are given."""
     data = load(faces)
     n, watch = len(data), data.splits == "PublicTest"
     shares, voted = read_votes(votes, data.names) if votes else (np.zeros((n, len(EXPRESSIONS))), np.zeros(n, bool))
     twins = twin_rows(data.pictures, watch)
     train = np.flatnonzero((data.splits == "Training") & ~twins)
     print(f"{len(train)} faces to train on, {twins.sum()} twins of PublicTest left out", flush=True)
+    codes = torch.tensor([FER2013.index(label) for label in data.labels])
+    targets = F.one_hot(codes, len(FER2013)) * (1 - SMOOTHING) + SMOOTHING / len(FER2013)
+    if teachers:
+        taught = torch.from_numpy(taught_shares(data.pictures[train], teachers))
+        targets[train] = (1 - TEACHER_SHARE) * targets[train] + TEACHER_SHARE * taught
     return Data(
         torch.from_numpy(data.pictures)[:, None],
-        torch.tensor([FER2013.index(label) for label in data.labels]),
+        codes,
+        targets,
         torch.from_numpy(shares).float(),
         torch.from_numpy(voted).float(),
         train,
@@ -145,6 +158,21 @@ def read_votes(path: str, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     doubts = np.array([float(rows[line]["unknown"]) + float(rows[line]["nf"]) for line in lines])
     total = counts.sum(axis=1)
     return counts / np.maximum(total, 1)[:, None], (total > 0) & (doubts < total)
+
+
+def taught_shares(pictures: np.ndarray, teachers: Sequence[str]) -> np.ndarray:
+    """Probabilities (n, 7) of networks in ONNX, from their mean logits over faces and mirror images."""
+    from onnxruntime import InferenceSession
+
+    faces = pictures[..., None].astype(np.float32)
+    logits = np.zeros((len(faces), len(FER2013)), np.float32)
+    for path in teachers:
+        session = InferenceSession(path, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        for start in range(0, len(faces), 512):
+            part = faces[start : start + 512]
+            logits[start : start + 512] += sum(session.run(["logits"], {name: x})[0] for x in (part, part[:, :, ::-1]))
+    return torch.from_numpy(logits / (2 * len(teachers))).softmax(1).numpy()
 
 
 def twin_rows(pictures: np.ndarray, watch: np.ndarray) -> np.ndarray:
@@ -218,6 +246,9 @@ class Training:
         torch.manual_seed(args.seed)
         self.data, self.args, self.epoch = data, args, 0
         self.net = Net(args.widths, args.strides).to(memory_format=torch.channels_last)
+        if args.init:
+            state = torch.load(args.init, weights_only=True)
+            self.net.load_state_dict(state.get("net", state))
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         free = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
@@ -258,8 +289,7 @@ class Training:
         """Cross-entropy of the labels, and half as much of the votes; faces mixed in pairs where a share is given."""
         data = self.data
         x = augment(data.faces[rows].float(), g)
-        labels = F.one_hot(data.codes[rows], len(FER2013)) * (1 - SMOOTHING) + SMOOTHING / len(FER2013)
-        shares, voted = data.shares[rows], data.voted[rows]
+        labels, shares, voted = data.targets[rows], data.shares[rows], data.voted[rows]
         if share is not None:
             other = torch.randperm(len(rows), generator=g)
             x, labels, shares = (share * one + (1 - share) * one[other] for one in (x, labels, shares))
@@ -319,7 +349,7 @@ def train(args: argparse.Namespace) -> None:
     """Train, or go on, and write everything."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    data = read(args.faces, args.votes)
+    data = read(args.faces, args.votes, args.teacher)
     training, checkpoint = Training(data, args), out / "checkpoint.pt"
     if checkpoint.exists():
         training.load(checkpoint)
@@ -373,6 +403,8 @@ def main(argv: list[str] | None = None) -> None:
     add("faces", nargs="?", help="FER2013 as a CSV (also .gz or .zip)")
     add("--votes", help="FER+ votes (fer2013new.csv) of the same rows")
     add("--out", required=True, help="folder for everything that is written")
+    add("--init", metavar="FILE", help="start from this state dict or checkpoint, of the same widths")
+    add("--teacher", metavar="FILE", nargs="+", default=(), help="networks (ONNX, of FER2013's labels) to learn from too")
     add("--export", metavar="FILE", help="only export this state dict or checkpoint; with the faces it saw")
     add("--keep", choices=("net", "average"), default="net", help="weights to export: the last, or their average")
     add("--epochs", type=int, default=36)
@@ -387,7 +419,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.export:
         state = torch.load(args.export, weights_only=True)
         Path(args.out).mkdir(parents=True, exist_ok=True)
-        seen = write_seen(read(args.faces, None), Path(args.out)) if args.faces else np.empty(0, np.uint64)
+        seen = write_seen(read(args.faces), Path(args.out)) if args.faces else np.empty(0, np.uint64)
         export(state.get({"average": "ema"}.get(args.keep, "net"), state), Path(args.out), seen, args)
     elif args.faces:
         train(args)

@@ -1,5 +1,6 @@
-"""Write docs/commands.md from the commands' own --help."""
+"""Write docs/commands.md from the commands' own --help, or print it with --print."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,4 +31,7 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    if "--print" in sys.argv[1:]:
+        sys.stdout.buffer.write(page().encode())
+    else:
+        PAGE.write_text(page(), encoding="utf-8")
