@@ -13,7 +13,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "ferkit.augment": ("Augment",),
     "ferkit.faces": ("FaceExtractor",),
-    "ferkit.features": ("FamilyUnion", "FeatureCache", "Geometry", "HOG", "LBP", "NetworkFeatures", "VisualWords"),
+    "ferkit.features": (
+        "FamilyUnion",
+        "FeatureCache",
+        "FisherVectors",
+        "Geometry",
+        "HOG",
+        "LBP",
+        "NetworkFeatures",
+        "VisualWords",
+    ),
     "ferkit.model": (
         "Concatenation",
         "FusionHead",
@@ -55,6 +64,7 @@ if TYPE_CHECKING:
     from ferkit.features import LBP as LBP
     from ferkit.features import FamilyUnion as FamilyUnion
     from ferkit.features import FeatureCache as FeatureCache
+    from ferkit.features import FisherVectors as FisherVectors
     from ferkit.features import Geometry as Geometry
     from ferkit.features import NetworkFeatures as NetworkFeatures
     from ferkit.features import VisualWords as VisualWords

@@ -17,13 +17,14 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from ferkit.features import FaceFeatures, FamilyUnion
+from ferkit.features.dense import DenseDescriptors
 from ferkit.features.onnx import SHIPPED
 from ferkit.model.base import FaceClassifier
 from ferkit.model.bases import FamilyModels
 from ferkit.records import Faces, Features
 
 FOLDERS = ("features", "faces", "model", "nets", "augment")
-BASES = (FaceFeatures, FaceClassifier, FamilyModels)
+BASES = (FaceFeatures, DenseDescriptors, FaceClassifier, FamilyModels)
 """Classes to inherit from, of no use by themselves."""
 
 
@@ -102,6 +103,12 @@ CASES = {
     "VisualWords": Case(
         _with_defaults("VisualWords", n_words=12, sizes=[5], step=16, pyramid=[1, 2], max_descriptors=2000),
         {"encoding": ["presence", "soft"]},
+    ),
+    "FisherVectors": Case(
+        _with_defaults(
+            "FisherVectors", n_gaussians=3, n_dims=8, cells=2, n_axes=4, sizes=[5], step=16, max_descriptors=2000
+        ),
+        {"power": [0.5, 1.0]},
     ),
     "NetworkFeatures": Case(_network, {"output": ["logits", "embedding"]}),
     "FamilyUnion": Case(_union, {"hog__cell": [12, 16]}, free=("cache",)),

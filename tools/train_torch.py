@@ -248,7 +248,9 @@ class Training:
         self.net = Net(args.widths, args.strides).to(memory_format=torch.channels_last)
         if args.init:
             state = torch.load(args.init, weights_only=True)
-            self.net.load_state_dict(state.get("net", state))
+            missing = self.net.load_state_dict(state.get("net", state), strict=False).missing_keys
+            if missing:  # shortcuts that these strides do not need may be left over
+                raise SystemExit(f"Got {args.init} without {missing[0]}, expected weights of widths {args.widths}.")
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         free = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
@@ -404,7 +406,13 @@ def main(argv: list[str] | None = None) -> None:
     add("--votes", help="FER+ votes (fer2013new.csv) of the same rows")
     add("--out", required=True, help="folder for everything that is written")
     add("--init", metavar="FILE", help="start from this state dict or checkpoint, of the same widths")
-    add("--teacher", metavar="FILE", nargs="+", default=(), help="networks (ONNX, of FER2013's labels) to learn from too")
+    add(
+        "--teacher",
+        metavar="FILE",
+        nargs="+",
+        default=(),
+        help="networks (ONNX, of FER2013's labels) to learn from too",
+    )
     add("--export", metavar="FILE", help="only export this state dict or checkpoint; with the faces it saw")
     add("--keep", choices=("net", "average"), default="net", help="weights to export: the last, or their average")
     add("--epochs", type=int, default=36)

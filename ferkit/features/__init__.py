@@ -2,6 +2,7 @@
 
 from ferkit.features.base import FaceFeatures
 from ferkit.features.cache import FeatureCache, default_folder
+from ferkit.features.fisher import FisherVectors
 from ferkit.features.geometry import Geometry
 from ferkit.features.hog import HOG
 from ferkit.features.lbp import LBP
@@ -15,6 +16,7 @@ __all__ = [
     "FaceFeatures",
     "FamilyUnion",
     "FeatureCache",
+    "FisherVectors",
     "Geometry",
     "NetworkFeatures",
     "VisualWords",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ferkit.errors import InputError
-from ferkit.features.base import FaceFeatures
-from ferkit.features.settings import is_list, is_number, is_whole
-from ferkit.features.sift import dense_sift, gradient_maps, grid, root_sift
+from ferkit.features.dense import CHUNK, JOB, DenseDescriptors
+from ferkit.features.settings import is_list, is_whole
 from ferkit.records import Faces
 
 ENCODINGS = ("presence", "count", "soft")
-CHUNK = 8
-"""Faces described at a time: their gradient maps stay in a core's cache."""
-JOB = 256
-"""Faces of one parallel job."""
-FROM_ONE_FACE = 40
-"""Descriptors that one face gives to the codebook, where there are faces enough."""
 
 
-class VisualWords(FaceFeatures):
+class VisualWords(DenseDescriptors):
     """Bag of visual words (Ionescu, Popescu and Grozea 2013).
 
     SIFT descriptors on a dense grid of the enlarged face are replaced by the nearest words of a codebook, which is
@@ -133,31 +126,11 @@ class VisualWords(FaceFeatures):
         self.max_descriptors = max_descriptors
         self.n_jobs = n_jobs
 
-    def describe(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Descriptors before they are replaced by words.
-
-        Parameters
-        ----------
-        crops : ndarray of shape (n, height, width), dtype uint8
-            Grey faces.
-
-        Returns
-        -------
-        ndarray of shape (n, n_sizes * n_rows * n_columns, 128), dtype float32
-            One grid of keypoints for each size; length 1, or 0 where a patch has no gradient.
-        """
-        rows, columns = self._grids(crops.shape[1:])
-        maps = gradient_maps(crops, self.upsample, self.blur)
-        found = np.concatenate([dense_sift(maps, rows, columns, float(size)) for size in self.sizes], axis=1)
-        return root_sift(found) if self.root else found
-
     def _learn(self, faces: Faces, y: Any) -> None:
         self._check_params()
         from sklearn.cluster import MiniBatchKMeans  # slow to import, and only needed to learn
 
         sample = self._sample(faces.crops)
-        if len(sample) == 0:
-            raise InputError("Got faces of one grey level each, expected some with edges.")
         means = MiniBatchKMeans(
             n_clusters=min(self.n_words, len(sample)),
             init="random",
@@ -170,20 +143,6 @@ class VisualWords(FaceFeatures):
         )
         self.codebook_ = means.fit(sample).cluster_centers_.astype(np.float32)
 
-    def _sample(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Descriptors of some faces, at most ``max_descriptors`` of them."""
-        rng = np.random.default_rng(self.seed)
-        n = min(len(crops), max(1, self.max_descriptors // FROM_ONE_FACE))
-        faces = np.sort(rng.choice(len(crops), n, replace=False))
-        each = max(1, self.max_descriptors // n)
-        parts = []
-        for start in range(0, n, CHUNK):
-            found = self.describe(crops[faces[start : start + CHUNK]])
-            chosen = rng.random(found.shape[:2]).argsort(axis=1)[:, :each]
-            parts.append(np.take_along_axis(found, chosen[..., None], axis=1).reshape(-1, found.shape[2]))
-        sample = np.concatenate(parts)[: self.max_descriptors]
-        return sample[sample.any(axis=1)]
-
     def _extract(self, faces: Faces) -> sparse.csr_array:
         if len(faces) == 0:
             return sparse.csr_array((0, self._width), dtype=np.float32)
@@ -195,7 +154,7 @@ class VisualWords(FaceFeatures):
         """Word vectors of some faces."""
         words, weights = self._assign(crops)
         n = len(crops)
-        columns = (self._cells()[:, None, :, None] * len(self.codebook_) + words).swapaxes(0, 1).reshape(n, -1)
+        columns = (self._places()[:, None, :, None] * len(self.codebook_) + words).swapaxes(0, 1).reshape(n, -1)
         values = np.tile(weights.reshape(n, -1), len(self.pyramid))
         starts = np.arange(n + 1, dtype=np.int32) * columns.shape[1]
         out = sparse.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, self._width))
@@ -223,22 +182,11 @@ class VisualWords(FaceFeatures):
             weights = np.ones_like(closeness)
         return words, weights * textured[..., None]
 
-    def _cells(self) -> NDArray[np.int32]:
+    def _places(self) -> NDArray[np.int32]:
         """Cell of each descriptor, counted over all levels, shape (n_levels, n_descriptors)."""
-        levels, first = [], 0
-        places = [
-            (np.asarray(positions) + 0.5) / (self.upsample * extent)
-            for positions, extent in zip(self._grids(self.crop_shape_), self.crop_shape_, strict=True)
-        ]
-        for level in self.pyramid:
-            row, column = ((place * level).astype(np.int32) for place in places)
-            levels.append(np.tile((first + row[:, None] * level + column).ravel(), len(self.sizes)))
-            first += level * level
+        firsts = np.cumsum([0, *(level * level for level in self.pyramid)])
+        levels = [first + self._cells(level) for first, level in zip(firsts, self.pyramid, strict=False)]
         return np.stack(levels).astype(np.int32)
-
-    def _grids(self, shape: tuple[int, ...]) -> Iterator[tuple[float, ...]]:
-        """Rows and columns of the keypoints."""
-        return (grid(self.upsample * extent, self.step) for extent in shape)
 
     @property
     def _width(self) -> int:
@@ -254,22 +202,13 @@ class VisualWords(FaceFeatures):
         ]
 
     def _check_params(self) -> None:
-        for name in ("n_words", "step", "upsample", "assignments", "max_descriptors"):
-            if not is_whole(getattr(self, name)) or getattr(self, name) < 1:
-                raise InputError(f"Got {name}={getattr(self, name)!r}, expected a whole number of at least 1.")
-        for name in ("blur", "softness", "power"):
-            if not is_number(getattr(self, name)) or getattr(self, name) <= 0:
-                raise InputError(f"Got {name}={getattr(self, name)!r}, expected a number above 0.")
-        if not is_list(self.sizes) or not all(is_number(size) and size > 0 for size in self.sizes):
-            raise InputError(f"Got sizes={self.sizes!r}, expected a list of numbers above 0.")
+        self._check_dense(whole=("n_words", "assignments"), numbers=("softness", "power"))
         if not is_list(self.pyramid) or not all(is_whole(level) and level > 0 for level in self.pyramid):
             raise InputError(f"Got pyramid={self.pyramid!r}, expected a list of whole numbers of at least 1.")
         if len(set(self.pyramid)) < len(self.pyramid):
             raise InputError(f"Got pyramid={self.pyramid!r}, expected each level once.")
         if self.encoding not in ENCODINGS:
             raise InputError(f"Got encoding={self.encoding!r}, expected one of {list(ENCODINGS)}.")
-        if not is_whole(self.seed) or self.seed < 0:
-            raise InputError(f"Got seed={self.seed!r}, expected a whole number of at least 0.")
 
 
 def _nearest(

@@ -12,6 +12,7 @@ FEATURES = {
     "hog": "ferkit.features:HOG",
     "lbp": "ferkit.features:LBP",
     "geometry": "ferkit.features:Geometry",
+    "fisher": "ferkit.features:FisherVectors",
     "words": "ferkit.features:VisualWords",
     "cnn": "ferkit.features:NetworkFeatures",
 }

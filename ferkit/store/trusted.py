@@ -50,6 +50,7 @@ NUMPY = {
 FERKIT = {
     "ferkit.augment.augment.Augment",
     "ferkit.faces.extract.FaceExtractor",
+    "ferkit.features.fisher.FisherVectors",
     "ferkit.features.geometry.Geometry",
     "ferkit.features.hog.HOG",
     "ferkit.features.lbp.LBP",
