@@ -3,7 +3,7 @@
     python tools/train_torch.py fer2013.csv.gz --votes fer2013new.csv --out runs/net --epochs 36
     python tools/train_torch.py fer2013.csv.gz --votes fer2013new.csv --out runs/full --strides 1,2,1,2,1,2 \\
         --init runs/net/net.pt --teacher runs/net/net.onnx --lr 0.06
-    python tools/train_torch.py fer2013.csv.gz --export runs/net/net.pt --out exported
+    python tools/train_torch.py fer2013.csv.gz --votes fer2013new.csv --export runs/net/net.pt --out exported
 
 It needs PyTorch (``pip install torch``), which ferkit itself does not. The network is that of ``ferkit.nets.build``,
 with a second head that learns FER+'s votes beside FER2013's labels. Training rows that are near-duplicates of a
@@ -380,7 +380,8 @@ def write_seen(data: Data, out: Path) -> np.ndarray:
 def export(state: dict[str, Tensor], out: Path, seen: np.ndarray, args: argparse.Namespace) -> None:
     """Write ``net.npz``, and ``net.onnx`` where TensorFlow is installed."""
     arrays = from_torch({name: value.float().numpy() for name, value in state.items()})
-    weights = Weights(FER2013, arrays, args.widths, args.strides, seen=seen)
+    heads = {"votes": tuple(EXPRESSIONS)} if args.votes else {}
+    weights = Weights(FER2013, arrays, args.widths, args.strides, seen=seen, heads=heads)
     save_weights(weights, out / "net.npz")
     try:
         from ferkit.nets.export import to_onnx
@@ -403,7 +404,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("faces", nargs="?", help="FER2013 as a CSV (also .gz or .zip)")
-    add("--votes", help="FER+ votes (fer2013new.csv) of the same rows")
+    add("--votes", help="FER+ votes (fer2013new.csv) of the same rows; without them their head is not exported")
     add("--out", required=True, help="folder for everything that is written")
     add("--init", metavar="FILE", help="start from this state dict or checkpoint, of the same widths")
     add(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import InputError, ModelFileError
 from ferkit.features.base import FaceFeatures
-from ferkit.features.onnx import SHIPPED, OnnxNetwork, find, open_network, remember
+from ferkit.features.onnx import OnnxNetwork, find, open_network, own_file, remember
 from ferkit.records import Faces
 
 _SCALES = ("raw", "unit", "signed", "standard", "imagenet")
@@ -28,10 +28,11 @@ class NetworkFeatures(FaceFeatures):
     Parameters
     ----------
     init : str, default="shipped"
-        "shipped" for the network inside the package, or path of an ONNX file. ``fit`` keeps a copy of that file in the
-        cache folder (``ferkit.features.onnx.remember``), so that a model finds it by hash when it has moved.
+        "shipped" or "fast" for a network inside the package, or path of an ONNX file. ``fit`` keeps a copy of that file
+        in the cache folder (``ferkit.features.onnx.remember``), so that a model finds it by hash when it has moved.
     output : str or int, default="embedding"
-        Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map".
+        Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map"; those
+        inside the package also "votes", logits for the eight expressions of FER+.
     mirror : bool, default=True
         Average the outputs of the face and of its mirror image.
     scale : {"raw", "unit", "signed", "standard", "imagenet"}, default="raw"
@@ -53,7 +54,7 @@ class NetworkFeatures(FaceFeatures):
     network_hash_ : str
         SHA-256 of the ONNX file, by which it is found again.
     labels_ : list of str
-        Labels that the file names for its logits; empty where it names none.
+        Labels that the file names for the columns of that output; empty where it names none.
     output_name_ : str
         Name of the output.
     n_outputs_ : int
@@ -94,17 +95,18 @@ class NetworkFeatures(FaceFeatures):
 
     def _learn(self, faces: Faces, y: Any) -> None:
         self._check_params()
-        if self._path is None and not SHIPPED.is_file():
+        own = own_file(self.init)
+        if own is not None and not own.is_file():
             raise ModelFileError(
-                f"Got init='shipped', expected the network of the package at {SHIPPED}, which this copy lacks. "
+                f"Got init={self.init!r}, expected the network of the package at {own}, which this copy lacks. "
                 "Give the path of an ONNX file instead."
             )
-        self.network_hash_ = OnnxNetwork(self._path or SHIPPED).sha256
-        if self._path is not None:
+        self.network_hash_ = OnnxNetwork(own or self.init).sha256
+        if own is None:
             remember(find(self.network_hash_, self._path))
         network = self._network()
-        self.labels_ = list(network.labels)
         self.output_name_ = network.output_name(self.output)
+        self.labels_ = list(network.labels_of(self.output_name_))
         self.n_outputs_ = int(self._run(network, faces.crops[:1]).shape[1])
 
     def _extract(self, faces: Faces) -> NDArray[np.float32]:
@@ -116,7 +118,7 @@ class NetworkFeatures(FaceFeatures):
         return out
 
     def _names(self) -> list[str]:
-        if self.output_name_ == "logits" and len(self.labels_) == self.n_outputs_:
+        if self.labels_ and len(self.labels_) == self.n_outputs_:
             return list(self.labels_)
         return [f"{self.output_name_}{i}" for i in range(self.n_outputs_)]
 
@@ -127,7 +129,7 @@ class NetworkFeatures(FaceFeatures):
 
     @property
     def _path(self) -> str | None:
-        return None if self.init == "shipped" else str(self.init)
+        return None if own_file(self.init) else str(self.init)
 
     def _network(self) -> OnnxNetwork:
         return open_network(self.network_hash_, self._path, self.n_threads)

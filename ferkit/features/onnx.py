@@ -22,6 +22,8 @@ from ferkit.errors import InputError, ModelFileError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"
+FAST = ASSETS / "fast.onnx"
+"""Networks inside the package: the better one, and one of half its time."""
 
 _MEMORY: dict[str, bytes] = {}
 _DTYPES = {
@@ -30,6 +32,11 @@ _DTYPES = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
+
+
+def own_file(init: Any) -> Path | None:
+    """File of the package's network that a setting names, None where it is the path of another file."""
+    return {"shipped": SHIPPED, "fast": FAST}.get(str(init))
 
 
 def cache_folder() -> Path:
@@ -209,13 +216,18 @@ class OnnxNetwork:
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the columns of ``logits``, from the metadata; empty where there are none."""
-        text = self.metadata.get("labels", "[]")
+        return self.labels_of("logits")
+
+    def labels_of(self, output: str) -> tuple[str, ...]:
+        """Names of the columns of an output, from the metadata; empty where there are none."""
+        key = "labels" if output == "logits" else "heads"
+        text = self.metadata.get(key, "[]" if key == "labels" else "{}")
         try:
-            labels = json.loads(text)
-        except ValueError as error:
-            raise ModelFileError(f"Got network metadata labels={text!r}, expected a JSON list of names.") from error
+            labels = json.loads(text) if key == "labels" else json.loads(text).get(output, [])
+        except (ValueError, AttributeError) as error:
+            raise ModelFileError(f"Got network metadata {key}={text!r}, expected a JSON list of names.") from error
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
-            raise ModelFileError(f"Got network metadata labels={text!r}, expected a JSON list of names.")
+            raise ModelFileError(f"Got network metadata {key}={text!r}, expected a JSON list of names.")
         return tuple(labels)
 
     def output_name(self, output: str | int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,16 @@ def to_onnx(weights: Weights, note: str = "") -> bytes:
     Parameters
     ----------
     weights : Weights
-        The network; extra heads are left out.
+        The network, with the further heads that ``weights.heads`` names.
     note : str, default=''
         Licence note, kept in the file's metadata.
 
     Returns
     -------
     bytes
-        Input ``faces`` (n, size, size, 1) float32, 0 to 255; outputs ``logits`` (n, classes), ``embedding`` (n, c) and
-        ``map`` (n, h, w, c). Metadata: ``labels`` (JSON list), ``ferkit`` (version), ``licence``.
+        Input ``faces`` (n, size, size, 1) float32, 0 to 255; outputs ``logits`` (n, classes), ``embedding`` (n, c),
+        ``map`` (n, h, w, c) and one of each head. Metadata: ``labels`` (JSON list), ``heads`` (JSON, lists by name),
+        ``ferkit`` (version), ``licence``.
 
     Raises
     ------
@@ -40,15 +42,16 @@ def to_onnx(weights: Weights, note: str = "") -> bytes:
         If ONNX and Keras differ by more than 1e-4 of an output's largest number.
     """
     load_keras()
-    model = weights.model(dropout=0.0)
+    model = weights.model(dropout=0.0, extra_heads={name: len(labels) for name, labels in weights.heads.items()})
+    outputs = (*OUTPUTS, *weights.heads)
     faces = _probe(weights.input_size)
     expected = model(faces, training=False)
-    data = _convert(model, weights, note)
-    _compare(data, faces, {name: expected[name].numpy() for name in OUTPUTS})
+    data = _convert(model, weights, outputs, note)
+    _compare(data, faces, {name: expected[name].numpy() for name in outputs})
     return data
 
 
-def _convert(model: Any, weights: Weights, note: str) -> bytes:
+def _convert(model: Any, weights: Weights, outputs: Sequence[str], note: str) -> bytes:
     import tensorflow as tf
 
     try:
@@ -62,28 +65,29 @@ def _convert(model: Any, weights: Weights, note: str) -> bytes:
 
             @tf.function(input_signature=signature)
             def run(faces: Any) -> dict[str, Any]:
-                outputs = model(faces, training=False)
-                return {name: outputs[name] for name in OUTPUTS}
+                found = model(faces, training=False)
+                return {name: found[name] for name in outputs}
 
             proto, _ = tf2onnx.convert.from_function(run, input_signature=signature, opset=OPSET)
     except ImportError as error:
         raise missing(error.name or "tf2onnx", "train") from error
-    _tidy(proto.graph)
-    labels = json.dumps(list(weights.labels))
-    onnx.helper.set_model_props(proto, {"labels": labels, "ferkit": ferkit.__version__, "licence": note})
+    _tidy(proto.graph, outputs)
+    labels, heads = json.dumps(list(weights.labels)), json.dumps({k: list(v) for k, v in weights.heads.items()})
+    about = {"labels": labels, "heads": heads, "ferkit": ferkit.__version__, "licence": note}
+    onnx.helper.set_model_props(proto, about)
     return proto.SerializeToString(deterministic=True)
 
 
-def _tidy(graph: Any) -> None:
+def _tidy(graph: Any, outputs: Sequence[str]) -> None:
     """Fixed order and plain names, so that the same weights give the same bytes: the converter's differ by run."""
     graph.name, graph.doc_string = "ferkit", ""
-    nodes = _in_order(graph)
+    nodes = _in_order(graph, outputs)
     arrays = {array.name: array for array in graph.initializer}
     used = list(dict.fromkeys(name for node in nodes for name in node.input if name in arrays))
     names = {array: f"array{i}" for i, array in enumerate(used)}
     for i, node in enumerate(nodes):
         for k, name in enumerate(node.output):
-            names[name] = name if name in OUTPUTS else f"value{i}_{k}"
+            names[name] = name if name in outputs else f"value{i}_{k}"
     for i, node in enumerate(nodes):
         node.name = f"node{i}"
         node.input[:] = [names.get(name, name) for name in node.input]
@@ -93,17 +97,17 @@ def _tidy(graph: Any) -> None:
     ports = {port.name: port for port in graph.output}
     _replace(graph.node, nodes)
     _replace(graph.initializer, [arrays[name] for name in used])
-    _replace(graph.output, [ports[name] for name in OUTPUTS])
+    _replace(graph.output, [ports[name] for name in outputs])
     _replace(graph.value_info, [])
     for port in (*graph.input, *graph.output):
         port.type.tensor_type.shape.dim[0].dim_param = "n"
 
 
-def _in_order(graph: Any) -> list[Any]:
+def _in_order(graph: Any, outputs: Sequence[str]) -> list[Any]:
     """Nodes that the outputs need, each after the nodes that it needs itself."""
     makers = {name: i for i, node in enumerate(graph.node) for name in node.output}
     done: dict[int, Any] = {}
-    stack = [makers[name] for name in reversed(OUTPUTS)]
+    stack = [makers[name] for name in reversed(outputs)]
     while stack:
         node = graph.node[stack[-1]]
         waits = [makers[name] for name in node.input if name in makers and makers[name] not in done]
@@ -131,7 +135,7 @@ def _compare(data: bytes, faces: np.ndarray, expected: dict[str, np.ndarray]) ->
     import onnxruntime
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    for name, got in zip(OUTPUTS, session.run(list(OUTPUTS), {"faces": faces}), strict=True):
+    for name, got in zip(expected, session.run(list(expected), {"faces": faces}), strict=True):
         difference = float(np.abs(got - expected[name]).max() / max(np.abs(expected[name]).max(), 1e-6))
         if not difference < TOLERANCE:
             raise FerkitError(f"Got {name} from ONNX that differs by {difference:.2g}, expected below {TOLERANCE}.")

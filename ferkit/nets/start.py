@@ -27,14 +27,22 @@ def initial(init: str | os.PathLike[str]) -> Weights:
 
 
 def fresh(shape: Weights, seed: int) -> Weights:
-    """New weights for the labels, widths and strides of ``shape``."""
-    model = build(len(shape.labels), widths=shape.widths, strides=shape.strides, input_size=shape.input_size, seed=seed)
+    """New weights for the labels, widths, strides and further heads of ``shape``."""
+    heads = {name: len(labels) for name, labels in shape.heads.items()}
+    model = build(
+        len(shape.labels),
+        widths=shape.widths,
+        strides=shape.strides,
+        input_size=shape.input_size,
+        extra_heads=heads,
+        seed=seed,
+    )
     return replace(shape, arrays=take_arrays(model))
 
 
 def changed_head(start: Weights, labels: tuple[str, ...], seed: int) -> Weights:
-    """The same trunk with a head for ``labels``: columns of labels that both have are kept, others are new."""
-    new = fresh(replace(start, labels=labels), seed)
+    """The same trunk with one head for ``labels``: columns of labels that both have are kept, others are new."""
+    new = fresh(replace(start, labels=labels, heads={}), seed)
     known = {canonical(label): column for column, label in enumerate(start.labels)}
     arrays = {name: start.arrays.get(name, array) for name, array in new.arrays.items()}
     for name in HEAD:

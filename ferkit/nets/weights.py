@@ -37,6 +37,8 @@ class Weights:
         Height and width of a face in pixels.
     seen : ndarray of uint64, default=empty
         Content hashes (`ferkit.records.face_hashes`) of the faces that the network was trained on.
+    heads : dict of str to tuple of str, default={}
+        Labels of the columns of each further output on the embedding.
     """
 
     labels: tuple[str, ...]
@@ -45,11 +47,12 @@ class Weights:
     strides: tuple[int, ...] = STRIDES
     input_size: int = 48
     seen: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    heads: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:
         """Everything but the arrays, as plain JSON values."""
-        return {name: getattr(self, name) for name in ("labels", "widths", "strides", "input_size")}
+        return {name: getattr(self, name) for name in ("labels", "widths", "strides", "input_size", "heads")}
 
     def model(self, **options: Any) -> Any:
         """Keras model that holds these weights; ``options`` go to `build`."""
@@ -118,6 +121,7 @@ def load_weights(source: str | os.PathLike[str] | bytes) -> Weights:
         config = json.loads(str(arrays.pop(CONFIG)))
         seen = arrays.pop(SEEN)
         config = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+        config["heads"] = {name: tuple(labels) for name, labels in config.get("heads", {}).items()}
         return Weights(arrays=arrays, seen=seen, **config)
     except UNREADABLE as error:
         raise InputError(f"Got weights={name!r}, expected an .npz file of ferkit's network ({error}).") from error

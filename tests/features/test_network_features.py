@@ -12,7 +12,6 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from ferkit.errors import InputError, ModelFileError
-from ferkit.features import network as network_module
 from ferkit.features import onnx as onnx_module
 from ferkit.features.network import NetworkFeatures
 from ferkit.features.onnx import OnnxNetwork, cache_folder, find, open_network, remember
@@ -29,7 +28,7 @@ def empty_home(tmp_path, monkeypatch):
     monkeypatch.setenv("FERKIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(onnx_module, "_MEMORY", {})
     monkeypatch.setattr(onnx_module, "ASSETS", tmp_path / "assets")
-    monkeypatch.setattr(network_module, "SHIPPED", tmp_path / "assets" / "net.onnx")
+    monkeypatch.setattr("ferkit.features.onnx.SHIPPED", tmp_path / "assets" / "net.onnx")
     open_network.cache_clear()
     yield
     open_network.cache_clear()
@@ -291,9 +290,9 @@ def test_names_and_learnt_attributes(make, crops):
     path = make()
     cnn = NetworkFeatures(str(path)).fit(crops)
     assert cnn.network_hash_ == cnn.version == sha256(path.read_bytes()).hexdigest()
-    assert cnn.labels_ == LABELS
     assert list(cnn.get_feature_names_out()) == [f"cnn/embedding{i}" for i in range(EMBEDDING)]
     logits = NetworkFeatures(str(path), output="logits").fit(crops)
+    assert (cnn.labels_, logits.labels_) == ([], LABELS)
     assert list(logits.get_feature_names_out()) == ["cnn/anger", "cnn/happiness", "cnn/bored"]
     unlabelled = NetworkFeatures(str(make(labels=None)), output=0).fit(crops)
     assert list(unlabelled.get_feature_names_out()) == ["cnn/logits0", "cnn/logits1", "cnn/logits2"]
@@ -409,6 +408,16 @@ def test_shipped_network(make, crops, tmp_path):
     (tmp_path / "assets").mkdir()
     path = make(name="assets/net.onnx")
     assert NetworkFeatures().fit(crops).network_hash_ == sha256(path.read_bytes()).hexdigest()
+
+
+def test_fast_network(make, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.features.onnx.FAST", tmp_path / "assets" / "fast.onnx")
+    with pytest.raises(ModelFileError, match="init='fast'"):
+        NetworkFeatures("fast").fit(crops)
+    (tmp_path / "assets").mkdir()
+    path = make(name="assets/fast.onnx")
+    assert NetworkFeatures("fast").fit(crops).network_hash_ == sha256(path.read_bytes()).hexdigest()
+    assert not (tmp_path / "home").exists()  # a network of the package is not kept twice
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 import ferkit
 from ferkit.errors import FerkitError, MissingExtraError
+from ferkit.features.onnx import OnnxNetwork
 from ferkit.nets import export
 from ferkit.nets.start import fresh
 from ferkit.nets.weights import Weights
@@ -47,6 +48,17 @@ def test_ports_and_metadata(session):
     assert json.loads(about["labels"]) == ["fear", "bored"]
     assert about["ferkit"] == ferkit.__version__
     assert about["licence"] == "for tests"
+
+
+def test_further_heads_are_outputs_with_labels(tmp_path):
+    heads = {"votes": ("joy", "awe", "ire")}
+    weights = fresh(Weights(("fear", "bored"), {}, (4, 4, 8), (2, 2), 24, heads=heads), seed=2)
+    (tmp_path / "two.onnx").write_bytes(export.to_onnx(weights))
+    network = OnnxNetwork(tmp_path / "two.onnx")
+    assert network.outputs == ("logits", "embedding", "map", "votes")
+    assert network.labels_of("votes") == heads["votes"]
+    assert network.labels == network.labels_of("logits") == ("fear", "bored")
+    assert network.labels_of("embedding") == ()
 
 
 def test_same_weights_give_the_same_file(weights, data):

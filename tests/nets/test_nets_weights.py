@@ -101,13 +101,15 @@ def test_keras_equals_the_network_of_the_training_script():
 
 
 def test_weights_survive_a_file(tmp_path):
-    weights, _ = example(seen=np.array([3, 2**63 + 5], np.uint64))
+    heads = {"votes": ("fear", "joy", "x", "y", "z")}
+    weights, _ = example(seen=np.array([3, 2**63 + 5], np.uint64), heads=heads)
     save_weights(weights, tmp_path / "net.npz")
     back = load_weights(tmp_path / "net.npz")
     assert back.config == weights.config
     assert back.labels == ("anger", "fear", "neutral")
     np.testing.assert_array_equal(back.seen, weights.seen)
     assert list(back.arrays) == list(weights.arrays)
+    assert back.heads == weights.heads == {"votes": ("fear", "joy", "x", "y", "z")}
     for name, array in weights.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], array)
     assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
