@@ -256,12 +256,17 @@ class Reading:
     found: bool = True
 
     def row(self) -> dict[str, Any]:
-        """Flat row: ``source, frame, time, face, x1, y1, x2, y2, label, confidence`` and one column a label."""
+        """Flat row: ``source, frame, time, face, x1, y1, x2, y2, label, confidence`` and one column a label.
+
+        The column of a label that is called like one of the first is named ``p_<label>``.
+        """
         x1, y1, x2, y2 = (round(float(v), 1) for v in self.box_xyxy)
         time = None if self.time is None else round(self.time, 4)
         start = {"source": self.source, "frame": self.frame, "time": time, "face": self.face}
         end = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "label": self.label, "confidence": round(self.confidence, 6)}
-        return start | end | {name: round(float(p), 6) for name, p in self.probabilities.items()}
+        row = start | end
+        shares = {f"p_{name}" if name in row else name: round(float(p), 6) for name, p in self.probabilities.items()}
+        return row | shares
 
 
 def face_hashes(X: Any) -> NDArray[np.uint64]:

@@ -106,3 +106,9 @@ def test_a_row_of_output_has_the_columns_of_the_contract():
         "fear": 0.7,
         "anger": 0.3,
     }
+
+
+def test_a_label_called_like_a_column_loses_nothing():
+    reading = Reading("a.jpg", 0, None, 0, (1, 2, 3, 4), "face", 0.8, {"face": 0.8, "label": 0.2})
+    row = reading.row()
+    assert (row["face"], row["label"], row["p_face"], row["p_label"]) == (0, "face", 0.8, 0.2)
