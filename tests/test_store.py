@@ -401,6 +401,15 @@ def test_default_path_is_inside_the_package():
     assert path.suffix == ".ferkit"
 
 
+def test_models_of_the_package_go_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert store.model_path(None) == store.model_path("default") == store.default_path()
+    assert store.model_path("fast") == store.default_path().with_name("fast.ferkit")
+    assert store.model_path("fast.ferkit") == Path("fast.ferkit")
+    Path("fast").touch()
+    assert store.model_path("fast") == Path("fast")  # a file of that name comes first
+
+
 @pytest.fixture
 def named(tmp_path, monkeypatch):
     """A model that names a network and its weights, and a function that goes to another machine."""

@@ -18,7 +18,7 @@ _CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 @click.command("evaluate")
 @click.argument("data", metavar="DATA")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file.  [default: the one inside ferkit]")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
 @click.option("--split", metavar="NAME", help="Only this part of the set, such as PublicTest.  [default: all rows]")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the figures to this file.")
 @click.option(

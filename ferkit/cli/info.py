@@ -24,7 +24,7 @@ def info(model: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(manifest, indent=2, ensure_ascii=False))
         return
-    for name, value in _lines(manifest, str(model or store.default_path())):
+    for name, value in _lines(manifest, str(store.model_path(model))):
         click.echo(f"{name + ':':<12}{value}")
     if "recipe" in manifest:
         click.echo("recipe:")

@@ -14,7 +14,7 @@ _CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 @click.command("predict")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file.  [default: the one inside ferkit]")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
 @click.option(
     "--format",
     "form",

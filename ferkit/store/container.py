@@ -28,11 +28,22 @@ LARGEST_NETWORK = 2**30
 MEMBERS = 64
 RATIO = 250
 """A member of more than 16 MiB may be this many times larger than its compressed form."""
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+SHIPPED = ("default", "fast")
+"""Models inside the package."""
 
 
 def default_path() -> Path:
     """Where the model that ships inside the package lies."""
-    return Path(__file__).resolve().parents[1] / "assets" / "default.ferkit"
+    return ASSETS / "default.ferkit"
+
+
+def model_path(model: str | os.PathLike[str] | None) -> Path:
+    """File of a model: ``"default"`` (or None) and ``"fast"`` are inside the package, all else is a path."""
+    if model is None:
+        return default_path()
+    name = os.fspath(model)
+    return ASSETS / f"{name}.ferkit" if name in SHIPPED and not Path(name).exists() else Path(name)
 
 
 def write(path: Path, members: Mapping[str, bytes]) -> None:
@@ -70,7 +81,7 @@ def opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
-        shipped = " This copy of ferkit has no model of its own: fit one." if path == default_path() else ""
+        shipped = " This copy of ferkit has no model of its own: fit one." if path.parent == ASSETS else ""
         raise ModelFileError(f"Got no file {str(path)!r}, expected a .ferkit model.{shipped}") from None
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ModelFileError(f"Got {path} ({error}), expected a .ferkit model; is it cut off?") from error

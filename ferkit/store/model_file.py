@@ -33,8 +33,8 @@ from ferkit.store.container import (
     array_bytes,
     check_members,
     check_ratio,
-    default_path,
     member,
+    model_path,
     opened,
     read_array,
     read_manifest,
@@ -165,7 +165,7 @@ def load(path: str | Path | None = None, trusted: Collection[str] = ()) -> Model
     Parameters
     ----------
     path : str, Path or None, default=None
-        The file; by default the model that ships inside the package.
+        The file, or the name of a model inside the package, ``"default"`` or ``"fast"``.
     trusted : collection of str, default=()
         Types beyond ferkit's list (``module.Class``) that you vouch for, such as a feature family of your own.
 
@@ -174,7 +174,7 @@ def load(path: str | Path | None = None, trusted: Collection[str] = ()) -> Model
     ModelFileError
         Not a model file, cut off, from a newer version, or with a type outside the list.
     """
-    path = default_path() if path is None else Path(path)
+    path = model_path(path)
     with opened(path) as archive:
         check_members(archive, path)
         manifest = read_manifest(archive, path)
@@ -189,7 +189,7 @@ def load(path: str | Path | None = None, trusted: Collection[str] = ()) -> Model
 
 def inspect(path: str | Path | None = None) -> dict[str, Any]:
     """Manifest of a model file; the pipeline is not opened."""
-    path = default_path() if path is None else Path(path)
+    path = model_path(path)
     with opened(path) as archive:
         check_members(archive, path)
         return read_manifest(archive, path)
