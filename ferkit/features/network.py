@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError, ModelFileError
+from ferkit.features import onnx
 from ferkit.features.base import FaceFeatures
-from ferkit.features.onnx import OnnxNetwork, find, open_network, own_file, remember
+from ferkit.features.onnx import OnnxNetwork, find, open_network, remember
 from ferkit.records import Faces
 
 _SCALES = ("raw", "unit", "signed", "standard", "imagenet")
@@ -28,10 +29,10 @@ class NetworkFeatures(FaceFeatures):
     Parameters
     ----------
     init : str, default="shipped"
-        "shipped" or "fast" for a network inside the package, or path of an ONNX file. ``fit`` keeps a copy of that file
+        "shipped" for the network inside the package, or path of an ONNX file. ``fit`` keeps a copy of that file
         in the cache folder (``ferkit.features.onnx.remember``), so that a model finds it by hash when it has moved.
     output : str or int, default="embedding"
-        Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map"; those
+        Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map"; the one
         inside the package also "votes", logits for the eight expressions of FER+.
     mirror : bool, default=True
         Average the outputs of the face and of its mirror image.
@@ -95,14 +96,13 @@ class NetworkFeatures(FaceFeatures):
 
     def _learn(self, faces: Faces, y: Any) -> None:
         self._check_params()
-        own = own_file(self.init)
-        if own is not None and not own.is_file():
+        if self._path is None and not onnx.SHIPPED.is_file():
             raise ModelFileError(
-                f"Got init={self.init!r}, expected the network of the package at {own}, which this copy lacks. "
+                f"Got init='shipped', expected the network of the package at {onnx.SHIPPED}, which this copy lacks. "
                 "Give the path of an ONNX file instead."
             )
-        self.network_hash_ = OnnxNetwork(own or self.init).sha256
-        if own is None:
+        self.network_hash_ = OnnxNetwork(self._path or onnx.SHIPPED).sha256
+        if self._path is not None:
             remember(find(self.network_hash_, self._path))
         network = self._network()
         self.output_name_ = network.output_name(self.output)
@@ -129,7 +129,7 @@ class NetworkFeatures(FaceFeatures):
 
     @property
     def _path(self) -> str | None:
-        return None if own_file(self.init) else str(self.init)
+        return None if self.init == "shipped" else str(self.init)
 
     def _network(self) -> OnnxNetwork:
         return open_network(self.network_hash_, self._path, self.n_threads)

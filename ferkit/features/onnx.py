@@ -22,8 +22,6 @@ from ferkit.errors import InputError, ModelFileError
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"
-FAST = ASSETS / "fast.onnx"
-"""Networks inside the package: the better one, and one of half its time."""
 
 _MEMORY: dict[str, bytes] = {}
 _DTYPES = {
@@ -32,11 +30,6 @@ _DTYPES = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
-
-
-def own_file(init: Any) -> Path | None:
-    """File of the package's network that a setting names, None where it is the path of another file."""
-    return {"shipped": SHIPPED, "fast": FAST}.get(str(init))
 
 
 def cache_folder() -> Path:

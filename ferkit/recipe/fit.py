@@ -164,17 +164,14 @@ def fit(
 
 
 def _seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
-    """Hashes of the faces that networks among the features were trained on, as far as their files say.
-
-    All networks of the package were trained on the same faces; one file of weights lists them.
-    """
+    """Hashes of the faces that networks among the features were trained on, as far as their files say."""
     from ferkit.features import NetworkFeatures
-    from ferkit.features.onnx import SHIPPED, own_file
+    from ferkit.features.onnx import SHIPPED
     from ferkit.nets.weights import load_weights
 
     union = pipeline.named_steps["features"]
     networks = [family for _, family in getattr(union, "families", []) if isinstance(family, NetworkFeatures)]
-    files = {SHIPPED if own_file(family.init) else Path(family.init) for family in networks}
+    files = {SHIPPED if family.init == "shipped" else Path(family.init) for family in networks}
     weights = sorted(file.with_suffix(".npz") for file in files)
     seen = [load_weights(file).seen for file in weights if file.is_file()]
     return np.concatenate([np.empty(0, np.uint64), *seen])

@@ -410,16 +410,6 @@ def test_shipped_network(make, crops, tmp_path):
     assert NetworkFeatures().fit(crops).network_hash_ == sha256(path.read_bytes()).hexdigest()
 
 
-def test_fast_network(make, crops, tmp_path, monkeypatch):
-    monkeypatch.setattr("ferkit.features.onnx.FAST", tmp_path / "assets" / "fast.onnx")
-    with pytest.raises(ModelFileError, match="init='fast'"):
-        NetworkFeatures("fast").fit(crops)
-    (tmp_path / "assets").mkdir()
-    path = make(name="assets/fast.onnx")
-    assert NetworkFeatures("fast").fit(crops).network_hash_ == sha256(path.read_bytes()).hexdigest()
-    assert not (tmp_path / "home").exists()  # a network of the package is not kept twice
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
