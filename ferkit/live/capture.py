@@ -76,8 +76,8 @@ def opener_of(source: Any, tell: Callable[[str], object]) -> Opener:
         return drawn_clip
     if not isinstance(source, (str, Path, int)) or isinstance(source, bool):
         raise InputError(f"Got source={source!r}, expected a camera number, file, folder, address or 'sample'.")
-    if not is_address(source) and camera_number(source) is None and Path(source).is_dir():
-        return lambda: _pictures_in(Path(source), tell)
+    if not is_address(source) and camera_number(source) is None and Path(str(source)).is_dir():
+        return lambda: _pictures_in(Path(str(source)), tell)
     from ferkit.sources import frames
 
     return lambda: frames(source)

@@ -59,7 +59,7 @@ class Overlay:
     def __init__(self, model: Any = None) -> None:
         self._hog = _hog_of(model)
         self._past: dict[int, _Past] = {}
-        self._rate = 0.0
+        self._gap = 0.0
         self._clock: float | None = None
 
     def draw(self, moment: Moment, *, clock: float | None = None, mirror: bool = False, hog: bool = False) -> Any:
@@ -90,13 +90,14 @@ class Overlay:
         for one in moment.readings:
             _draw_face(canvas, one, self._past[one.track].labels, unit, mirror)
         dropped = f"  {moment.dropped} dropped" if moment.dropped else ""
-        _label(canvas, f"{self._rate:.0f} frames/s  {moment.latency_ms:.0f} ms{dropped}", 4 * unit, 4 * unit, unit)
+        rate = 1 / self._gap if self._gap else 0.0
+        _label(canvas, f"{rate:.0f} frames/s  {moment.latency_ms:.0f} ms{dropped}", 4 * unit, 4 * unit, unit)
         return canvas
 
     def _remember(self, moment: Moment, clock: float) -> None:
         if self._clock is not None and clock > self._clock:
-            now = 1 / (clock - self._clock)
-            self._rate += (now - self._rate) * (0.1 if self._rate else 1.0)
+            gap = clock - self._clock
+            self._gap += (gap - self._gap) * (0.1 if self._gap else 1.0)
         self._clock = clock
         present = {one.track for one in moment.readings}
         self._past = {track: past for track, past in self._past.items() if track in present}

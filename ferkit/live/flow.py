@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -84,9 +85,8 @@ def _flow(
 ) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
     """Where points went, and how far from their start they return; infinity where they were lost."""
     points = np.stack([start.real, start.imag], axis=-1).reshape(-1, 1, 2).astype(np.float32)
-    options = {"winSize": _WINDOW, "maxLevel": _LEVELS}
-    there, seen, _ = cv2.calcOpticalFlowPyrLK(before, after, points, None, **options)  # type: ignore[call-overload]
-    back, again, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
+    there, seen = _lucas_kanade(before, after, points)
+    back, again = _lucas_kanade(after, before, there)
     away = np.linalg.norm((back - points)[:, 0], axis=1).astype(np.float64)
     away[(seen.ravel() == 0) | (again.ravel() == 0)] = np.inf
     height, width = after.shape
@@ -94,6 +94,14 @@ def _flow(
     away[~inside] = np.inf
     end = there[:, 0, 0].astype(np.float64) + 1j * there[:, 0, 1].astype(np.float64)
     return end.reshape(start.shape), away.reshape(start.shape)
+
+
+def _lucas_kanade(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], points: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    made: Any = np.empty_like(points)
+    there, seen, _ = cv2.calcOpticalFlowPyrLK(before, after, points, made, winSize=_WINDOW, maxLevel=_LEVELS)
+    return np.asarray(there, np.float32), np.asarray(seen, np.uint8)
 
 
 def _fit(

@@ -10,7 +10,7 @@ from ferkit.errors import InputError
 NOT_SURE = "not sure"
 """What stands in place of a label that is not certain enough."""
 
-TAU = 0.2
+TAU = 0.15
 """Seconds over which probabilities are averaged."""
 
 MARGIN = 0.1
@@ -19,7 +19,7 @@ MARGIN = 0.1
 THRESHOLD = 0.4
 """Probability below which no label is shown."""
 
-_FLOOR = 1e-3
+_FLOOR = 1e-2
 """Least probability that counts: one reading without doubt may not outweigh all others."""
 
 
@@ -33,7 +33,7 @@ class Smoother:
     ----------
     labels : sequence of str
         Labels in the order of the probabilities.
-    tau : float, default=0.2
+    tau : float, default=0.15
         Time constant in seconds; 0 does not smooth.
     margin : float, default=0.1
         A label gives way only to one that leads by this.
