@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ferkit.faces import FaceDetector, FaceExtractor, framing
 from ferkit.faces.extract import points_at
-from ferkit.faces.landmarks import opened, resolve
+from ferkit.faces.landmarks import Landmarks, opened, resolve
 from ferkit.live.pose import Pose, in_patch
 
 TURNS = (0.0, 32.0, 0.0, -32.0)
@@ -24,6 +24,12 @@ _LOW = 300
 
 _PATCH, _ROOM = 220, 1.8
 """Side in pixels of the patch about a known face, and in sides of the face's framing."""
+
+_STEEP = 12.0
+"""Degrees of turn from which landmarks are placed a second time."""
+
+_MOST_TURN = 1.0
+"""Radians by which landmarks may turn a pose."""
 
 _WINDOW = 80
 """Side in pixels of the least face that is found in a patch or a turned copy."""
@@ -107,11 +113,18 @@ class Finder:
         """The pose set right by landmarks, where there are any and they can be believed, and the landmarks."""
         if self._predictor is None:
             return pose, None
-        points = points_at(picture, pose.matrix, self._predictor)
-        better = Pose.of_matrix(framing.from_points(points))
-        if not pose.near(better):
-            return pose, None
+        better, points = self._placed(picture, pose, self._predictor)
+        if points is not None and abs(better.turn - pose.turn) > _STEEP:
+            # landmarks are learnt on upright faces: place them once more on the face brought upright
+            better, points = self._placed(picture, better, self._predictor)
         return (better if self._align else pose), points
+
+    def _placed(
+        self, picture: NDArray[np.uint8], pose: Pose, predictor: Landmarks
+    ) -> tuple[Pose, NDArray[np.float64] | None]:
+        points = points_at(picture, pose.matrix, predictor)
+        better = Pose.of_matrix(framing.from_points(points))
+        return (better, points) if pose.near(better, _MOST_TURN) else (pose, None)
 
     def _turned(self, picture: NDArray[np.uint8], turn: float) -> list[Found]:
         height, width = picture.shape

@@ -72,13 +72,13 @@ class Pose:
         """On the way to another pose: 0 stays here, 1 arrives."""
         return Pose(self.centre + share * (other.centre - self.centre), self.span * (other.span / self.span) ** share)
 
-    def near(self, other: Pose) -> bool:
-        """Whether the other could be a better view of the same face: nearly the same place, size and turn."""
+    def near(self, other: Pose, most: float = 0.5) -> bool:
+        """Whether the other could be a better view of the same face: nearly its place, size and, in radians, turn."""
         change = other.span / self.span
         return (
             abs(other.centre - self.centre) < 0.3 * self.side
             and 0.7 < abs(change) < 1.4
-            and abs(cmath.phase(change)) < 0.5
+            and abs(cmath.phase(change)) < most
         )
 
 

@@ -40,6 +40,9 @@ _FOLLOWED = 0.3
 _ALIKE = 0.6
 """Correlation with its remembered look from which it is that face."""
 
+_UNLIKE = 0.3
+"""Correlation below which a face among others is somebody else, or covered."""
+
 _SHARED = 0.35
 """Overlap from which two followed faces are one and the same."""
 
@@ -167,7 +170,8 @@ class Tracker:
         for track in self.tracks:
             if track.doubtful or track not in followed:
                 track.pose = Pose(track.pose.centre + track.velocity * passed, track.pose.span)
-                track.velocity *= np.exp(-passed)
+                if not track.crowded:  # one who went behind another comes out on the other side
+                    track.velocity *= np.exp(-passed)
                 track.doubtful = not track.lost
 
     def _note_crowds(self) -> None:
@@ -178,7 +182,14 @@ class Tracker:
                 one.crowded = other.crowded = True
 
     def _part(self, picture: NDArray[np.uint8]) -> None:
-        """Of two that came to lie on one face, it belongs to the one that looks like it."""
+        """Let go of faces that went behind others.
+
+        Flow would carry them on with the face in front. One that looks like somebody else by now is lost, and of two
+        that lie on one face it belongs to the one that looks like it.
+        """
+        for track in self.seen:
+            if track.crowded and self._likeness(picture, track.pose, track) < _UNLIKE:
+                track.lost = True
         for one, other in combinations(self.seen, 2):
             if not (one.lost or other.lost) and overlap(one.pose, other.pose) > _SHARED:
                 worse = min(one, other, key=lambda track: self._likeness(picture, track.pose, track))

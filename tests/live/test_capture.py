@@ -25,6 +25,12 @@ def numbers(capture):
     return [int(taken.frame.image[0, 0, 0]) for taken in capture]
 
 
+def collect(capture, into, pause=0.0):
+    for one in capture:
+        into.append(one)
+        time.sleep(pause)
+
+
 def camera(*opened):
     """Opener that behaves differently each time: an iterator, or an error."""
     ways = iter(opened)
@@ -53,9 +59,8 @@ def test_a_camera_hands_over_the_newest_frame_and_counts_the_others():
     with Capture(0, lambda: frames(60, pause=0.005), retries=0) as capture:
         taken = []
         with pytest.raises(PictureError, match="the end of 0"):
-            for one in capture:
-                taken.append(one.frame)
-                time.sleep(0.05)
+            collect(capture, taken, 0.05)
+    taken = [one.frame for one in taken]
     indexes = [frame.index for frame in taken]
     assert indexes == sorted(indexes)
     assert np.diff(indexes).max() > 1
@@ -76,9 +81,9 @@ def test_latency_of_a_camera_counts_from_its_frame():
 def test_a_camera_that_fails_is_tried_again_with_a_limit(failure):
     said = []
     opener = camera(failure, *([PictureError("still gone")] * 5))
-    with Capture(0, opener, tell=said.append, retries=2, pause=0.01) as capture:
-        with pytest.raises(PictureError, match="Tried 3 times"):
-            list(capture)
+    capture = Capture(0, opener, tell=said.append, retries=2, pause=0.01)
+    with capture, pytest.raises(PictureError, match="Tried 3 times"):
+        list(capture)
     assert [line.split("(")[1] for line in said] == ["1 of 2).", "2 of 2)."]
     assert said[0].startswith("Got ")
 
@@ -89,8 +94,7 @@ def test_a_camera_that_dies_and_comes_back_goes_on():
     with Capture(0, opener, tell=said.append, retries=3, pause=0.01) as capture:
         taken = []
         with pytest.raises(PictureError):
-            for one in capture:
-                taken.append(one)
+            collect(capture, taken)
     values = [int(one.frame.image[0, 0, 0]) for one in taken]
     assert values[0] < 3
     assert values[-1] == 52
@@ -166,8 +170,7 @@ def test_a_file_that_breaks_passes_its_error():
     with Capture("clip.mp4", broken) as capture:
         taken = []
         with pytest.raises(PictureError, match="a broken file"):
-            for one in capture:
-                taken.append(one)
+            collect(capture, taken)
     assert len(taken) == 2
 
 

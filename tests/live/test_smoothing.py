@@ -1,5 +1,7 @@
 """Smoothing: independent of the frame rate, quick enough, and steady."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def test_noise_does_not_flicker():
         smoother.add(p, i / 30)
         raw.append(LABELS[int(p.argmax())])
         steady.append(smoother.label)
-    changes = [sum(a != b for a, b in zip(row, row[1:], strict=False)) for row in (raw, steady)]
+    changes = [sum(a != b for a, b in pairwise(row)) for row in (raw, steady)]
     assert changes[0] > 100
     assert changes[1] < changes[0] / 5
 

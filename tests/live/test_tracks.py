@@ -107,12 +107,28 @@ def test_ids_are_not_used_again(finder):
 
 def test_a_head_tilted_from_the_start_is_found(finder):
     picture, mask = face(1)
-    turn = cv2.getRotationMatrix2D((115, 115), -38, 1)
-    tilted = [cv2.warpAffine(part, turn, (230, 230), borderMode=cv2.BORDER_REPLICATE) for part in (picture, mask)]
-    seen = list(tracked(finder, clip(40, lambda i: [(tilted[0], tilted[1][..., None], (300, 180))])))
-    assert finder.everywhere(grey(next(clip(1, lambda i: [(tilted[0], tilted[1][..., None], (300, 180))])).image)) == []
+    turn = cv2.getRotationMatrix2D((115, 115), -55, 1)
+    picture, mask = (
+        cv2.warpAffine(part, turn, (230, 230), borderMode=cv2.BORDER_REPLICATE) for part in (picture, mask)
+    )
+    video = list(clip(40, lambda i: [(picture, mask[..., None], (300, 180))]))
+    assert finder.everywhere(grey(video[0].image)) == []
+    seen = list(tracked(finder, video))
     assert set(seen[-1]) == {1}
-    assert seen[-1][1].turn == pytest.approx(38, abs=8)
+    assert seen[-1][1].turn == pytest.approx(55, abs=8)
+
+
+def test_a_head_tilted_less_is_brought_upright(finder):
+    picture, mask = face(1)
+    turn = cv2.getRotationMatrix2D((115, 115), -35, 1)
+    picture, mask = (
+        cv2.warpAffine(part, turn, (230, 230), borderMode=cv2.BORDER_REPLICATE) for part in (picture, mask)
+    )
+    [frame] = clip(1, lambda i: [(picture, mask[..., None], (300, 180))])
+    [found] = finder.everywhere(grey(frame.image))
+    pose, points = finder.aligned(grey(frame.image), found.pose)
+    assert pose.turn == pytest.approx(35, abs=6)
+    assert points.shape == (5, 2)
 
 
 def test_a_cut_to_another_size_starts_again(finder):
