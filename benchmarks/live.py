@@ -3,8 +3,8 @@
     python benchmarks/live.py [VIDEO ...]            # tables
     python benchmarks/live.py --soak 600 [VIDEO]     # one clip over and over: memory, threads
 
-Without a video the frames are 640x480 with 1 and 4 drawn faces that sway. Stages are milliseconds a frame, decoding left
-out; the last table runs the command itself.
+Without a video the frames are 640x480 with 1 and 4 drawn faces that sway. Stages are milliseconds a frame, decoding
+left out; the last table runs the command itself.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -280,10 +279,7 @@ class _Reader(threading.Thread):
 
     def run(self) -> None:
         try:
-            with closing(self._open_source()) as frames:  # type: ignore[type-var]
-                for frame in frames:
-                    if not self._capture.give(self, frame):
-                        break
+            self._read()
         except FerkitError as error:
             self.error = error
         except Exception as error:  # whatever a driver raises is what the user must hear
@@ -291,6 +287,16 @@ class _Reader(threading.Thread):
         finally:
             self.over = True
             self._capture.ended(self)
+
+    def _read(self) -> None:
+        frames = self._open_source()
+        try:
+            for frame in frames:
+                if not self._capture.give(self, frame):
+                    break
+        finally:
+            if hasattr(frames, "close"):  # a generator frees the camera here, in the thread that runs it
+                frames.close()
 
 
 def _pictures_in(folder: Path, tell: Callable[[str], object]) -> Iterator[Frame]:

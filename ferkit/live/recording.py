@@ -99,9 +99,10 @@ class Recording:
     def _write(self, data: bytes) -> None:
         try:
             if self._file is None:
-                self._file = self.path.open("wb", buffering=0)
+                self._file = self.path.open("wb")
                 self._file.write(_head(*self._size))
             self._file.write(data)
+            self._file.flush()
         except OSError as error:
             raise FerkitError(
                 f"Got record={str(self.path)!r}, expected a file that can be written: {error.strerror or error}."
