@@ -40,13 +40,13 @@ def sample() -> np.ndarray:
 
 
 def live() -> list[Image.Image]:
-    """The drawn clip as ``ferkit live --source sample`` shows it, every third frame and smaller."""
+    """The drawn clip as ``ferkit live --source sample`` shows it, every sixth frame and smaller."""
     overlay, shown = Overlay(), []
     for moment in watch("sample"):
         picture = overlay.draw(moment)
-        if moment.frame.index % 3 == 0:
-            small = Image.fromarray(cv2.resize(picture, (480, 360), interpolation=cv2.INTER_AREA))
-            shown.append(small.quantize(64, dither=Image.Dither.NONE))
+        if moment.frame.index % 6 == 0:
+            small = Image.fromarray(cv2.resize(picture, (400, 300), interpolation=cv2.INTER_AREA))
+            shown.append(small.quantize(40, dither=Image.Dither.NONE))
     return shown
 
 
@@ -55,4 +55,4 @@ if __name__ == "__main__":
     write("result.jpg", result())
     write("sample.jpg", sample())
     first, *others = live()
-    first.save(FOLDER / "live.gif", save_all=True, append_images=others, duration=150, loop=0, optimize=True)
+    first.save(FOLDER / "live.gif", save_all=True, append_images=others, duration=300, loop=0, optimize=True)

@@ -99,7 +99,7 @@ class Capture:
     tell : callable, default=does nothing
         Called with one sentence when the source fails and is opened again.
     max_seconds : float or None, default=None
-        End after so many seconds: of the clock for a live source, of the video for others.
+        End so many seconds after the first frame: of the clock for a live source, of the video for others.
     retries, pause, stall : int, float, float
         See ``RETRIES``, ``PAUSE``, ``STALL``.
 
@@ -141,6 +141,7 @@ class Capture:
         self._failures = 0
         self._count = 0
         self._began = time.monotonic()
+        self._handed = 0
         self._first: float | None = None
 
     def __enter__(self) -> Self:
@@ -211,6 +212,9 @@ class Capture:
                 found = self._lock.wait_for(self._is_ready, self._patience())
                 taken = self._waiting.popleft() if self._waiting else None
                 self._lock.notify_all()
+            if taken is not None and not self._handed:
+                self._began = time.monotonic()
+            self._handed += taken is not None
             if self._is_over(taken):
                 return None
             if taken is not None:

@@ -76,8 +76,8 @@ class Watch:
         self.summary = Summary(self.predictor.labels)
 
     def __iter__(self) -> Iterator[Moment]:
+        self.predictor.warm_up()
         with self._capture as capture:
-            self.predictor.warm_up()
             first = None
             for taken in capture:
                 first = taken.arrived if first is None else first

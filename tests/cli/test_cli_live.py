@@ -49,7 +49,7 @@ def done(pictures, tmp_path_factory):
 
 
 def test_the_log_has_a_row_for_every_frame(done):
-    rows = list(csv.DictReader((done[1] / "a.csv").open()))
+    rows = list(csv.DictReader((done[1] / "a.csv").read_text().splitlines()))
     assert list(rows[0]) == COLUMNS
     assert [row["time"] for row in rows] == [str(i / 25) for i in range(7)]
     assert {row["label"] for row in rows[:5]} == {"happiness"}
@@ -78,7 +78,8 @@ def test_the_summary(done):
     assert about["first_reading_s"] > 0
     assert result.stdout.startswith("7 frames, ")
     assert "person 1: happiness" in result.stdout
-    assert Image.open(out / "a.png").size[0] == 900
+    with Image.open(out / "a.png") as picture:
+        assert picture.size[0] == 900
 
 
 def test_json_lines(pictures, tmp_path):
