@@ -45,8 +45,8 @@ def live() -> list[Image.Image]:
     for moment in watch("sample"):
         picture = overlay.draw(moment)
         if moment.frame.index % 6 == 0:
-            small = Image.fromarray(cv2.resize(picture, (400, 300), interpolation=cv2.INTER_AREA))
-            shown.append(small.quantize(40, dither=Image.Dither.NONE))
+            small = Image.fromarray(cv2.resize(picture, (360, 270), interpolation=cv2.INTER_AREA))
+            shown.append(small.quantize(80, dither=Image.Dither.NONE))
     return shown
 
 

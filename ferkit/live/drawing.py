@@ -24,6 +24,7 @@ _LINES = 480
 """Shorter side in pixels at which one unit is one pixel."""
 
 Ink = tuple[int, int, int]
+Box = tuple[float, float, float, float]
 
 
 @dataclass
@@ -87,8 +88,11 @@ class Overlay:
         self._remember(moment, moment.time if clock is None else clock)
         if hog:
             self._draw_hog(canvas, moment, unit)
-        for one in moment.readings:
-            _draw_face(canvas, one, self._past[one.track].labels, unit, mirror)
+        boxes = [_box_of(one, canvas.shape[1] if mirror else 0) for one in moment.readings]
+        for i, (one, box) in enumerate(zip(moment.readings, boxes, strict=True)):
+            _draw_face(canvas, one, box, unit)
+            _draw_bars(canvas, one, box, unit, boxes[:i] + boxes[i + 1 :])
+            _draw_past(canvas, self._past[one.track].labels, box, unit)
         dropped = f"  {moment.dropped} dropped" if moment.dropped else ""
         rate = 1 / self._gap if self._gap else 0.0
         _label(canvas, f"{rate:.0f} frames/s  {moment.latency_ms:.0f} ms{dropped}", 4 * unit, 4 * unit, unit)
@@ -162,32 +166,33 @@ def _hog_of(model: Any) -> HOG | None:
     return next((part for part in parts if isinstance(part, HOG)), None)
 
 
-def _draw_face(canvas: NDArray[np.uint8], one: LiveReading, past: deque[str], unit: float, mirror: bool) -> None:
+def _box_of(one: LiveReading, mirrored_in: int) -> Box:
     x1, y1, x2, y2 = one.reading.box_xyxy
-    if mirror:
-        x1, x2 = canvas.shape[1] - x2, canvas.shape[1] - x1
-    ink = ink_of(one.label)
+    return (mirrored_in - x2, y1, mirrored_in - x1, y2) if mirrored_in else (x1, y1, x2, y2)
+
+
+def _draw_face(canvas: NDArray[np.uint8], one: LiveReading, box: Box, unit: float) -> None:
+    x1, y1, x2, y2 = box
     corners = (round(x1), round(y1)), (round(x2), round(y2))
-    cv2.rectangle(canvas, *corners, ink, max(2, round(2 * unit)), cv2.LINE_AA)
+    cv2.rectangle(canvas, *corners, ink_of(one.label), max(2, round(2 * unit)), cv2.LINE_AA)
     sure = f" {one.confidence:.0%}" if one.label != NOT_SURE else ""
     top = y1 - 20 * unit if y1 >= 20 * unit else y1
     _label(canvas, f"{one.track}  {one.label}{sure}", x1, top, unit)
-    _draw_bars(canvas, one, (x1, y1, x2), unit)
-    _draw_past(canvas, past, (x1, x2, y2), unit)
 
 
-def _draw_bars(canvas: NDArray[np.uint8], one: LiveReading, box: tuple[float, float, float], unit: float) -> None:
+def _draw_bars(canvas: NDArray[np.uint8], one: LiveReading, box: Box, unit: float, others: list[Box]) -> None:
     names = ordered(one.smooth)
     row, width = 15 * unit, 130 * unit
-    x1, y1, x2 = box
-    if canvas.shape[1] - x2 >= width + 6 * unit:
-        left = x2 + 6 * unit
-    elif x1 >= width + 6 * unit:
-        left = x1 - width - 6 * unit
-    else:
+    height = row * len(names) + 4 * unit
+    top = min(max(0.0, box[1]), max(0.0, canvas.shape[0] - height))
+    sides = [left for left in (box[2] + 6 * unit, box[0] - width - 6 * unit) if 0 <= left <= canvas.shape[1] - width]
+    free = [
+        left for left in sides if not any(_meet((left, top, left + width, top + height), other) for other in others)
+    ]
+    if not sides:
         return  # no room beside the face, and covering it would hide what was read
-    top = min(max(0.0, y1), max(0.0, canvas.shape[0] - row * len(names) - 4 * unit))
-    panel = canvas[round(top) : round(top + row * len(names) + 4 * unit), round(left) : round(left + width)]
+    left = (free or sides)[0]
+    panel = canvas[round(top) : round(top + height), round(left) : round(left + width)]
     panel[:] = panel // 4
     for i, name in enumerate(names):
         y = top + row * i + 2 * unit
@@ -202,9 +207,13 @@ def _bar_ink(name: str, i: int) -> Ink:
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
-def _draw_past(canvas: NDArray[np.uint8], past: deque[str], box: tuple[float, float, float], unit: float) -> None:
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _draw_past(canvas: NDArray[np.uint8], past: deque[str], box: Box, unit: float) -> None:
     """The last seconds as a strip below the face, now at its right end."""
-    x1, x2, y2 = box
+    x1, _, x2, y2 = box
     height = max(3, round(6 * unit))
     top = min(round(y2 + 2 * unit), canvas.shape[0] - height)
     width = (x2 - x1) / SLOTS

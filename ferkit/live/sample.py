@@ -53,7 +53,7 @@ def drawn_clip(frames_each: int = _EACH) -> Iterator[Frame]:
 def _person(seed: int) -> tuple[Look, View]:
     rng = np.random.default_rng(seed)
     look = Look.random(rng)
-    return look, replace(View.random(rng), yaw=0.0, pitch=0.0, roll=0.0, face=0.34, x=0.5, y=0.46, noise=0.0)
+    return look, replace(View.random(rng), yaw=0.0, pitch=0.0, roll=0.0, face=0.26, x=0.37, y=0.46, noise=0.0)
 
 
 def _between(one: str, other: str, share: float) -> dict[str, float]:
