@@ -79,13 +79,24 @@ def command(source: str, every: int) -> str:
         out = Path(folder, "summary.json")
         line = ["live", "--source", source, "--no-window", "--every", str(every), "--json", str(out)]
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "ferkit", *line], check=True, stdout=subprocess.DEVNULL)
+        megabytes = peak(subprocess.Popen([sys.executable, "-m", "ferkit", *line], stdout=subprocess.DEVNULL))
         whole = time.perf_counter() - start
         about = json.loads(out.read_text())
-    megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     cells = [Path(source).name, every, f"{about['frames_per_second']:.0f}", f"{about['latency_ms_median']:.1f}"]
     fresh = f"{about['fresh_readings']}/{about['readings']}"
     return _row([*cells, f"{about['first_reading_s']:.2f}", f"{whole:.2f}", f"{megabytes:.0f}", fresh])
+
+
+def peak(running: subprocess.Popen[bytes]) -> float:
+    """Most megabytes that a process ever held; waits for its end."""
+    most = 0.0
+    while running.poll() is None:
+        status = Path(f"/proc/{running.pid}/status").read_text()
+        most = next((float(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), most)
+        time.sleep(0.02)
+    if running.returncode:
+        raise SystemExit(f"Got exit code {running.returncode} from the command, expected 0.")
+    return most
 
 
 def soak(seconds: float, video: list[Frame], model: store.Model) -> None:

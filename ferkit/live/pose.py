@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ferkit.faces.detect import overlap as boxes_overlap
+
 _MIDDLE = 0.5 + 0.5j
 
 
@@ -99,6 +101,4 @@ def in_patch(matrix: NDArray[np.float64], patch: NDArray[np.float64]) -> Pose:
 
 def overlap(a: Pose, b: Pose) -> float:
     """Intersection over union of two poses' upright boxes."""
-    from ferkit.faces.detect import overlap as of_boxes
-
-    return of_boxes(a.box_xyxy, b.box_xyxy)
+    return boxes_overlap(a.box_xyxy, b.box_xyxy)

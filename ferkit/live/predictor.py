@@ -144,7 +144,7 @@ class LivePredictor:
         """Load what is loaded with the first face, so that it costs the first frame nothing."""
         size = self._extractor.size
         blank = np.full((240, 320), 128, np.uint8)
-        self._finder.everywhere(blank)
+        self._finder.near(blank, Pose(160 + 120j, 120 + 0j))
         points = np.zeros((1, self._finder.n_points, 2), np.float32)
         self._read(Faces(np.zeros((1, size, size), np.uint8), points))
 

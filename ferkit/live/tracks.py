@@ -76,6 +76,8 @@ class Track:
         Its remembered look: a small standardised crop.
     crowded : bool
         Whether another face lies over or beside it.
+    doubtful : bool
+        Whether it could not be followed into the present frame.
     """
 
     id: int
