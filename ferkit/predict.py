@@ -69,6 +69,10 @@ class Predictor:
     ----------
     counts : Counts
         What has been met so far, over all calls.
+    labels : list of str
+        Labels in ferkit's order.
+    extractor : FaceExtractor
+        The step that finds faces, as asked for.
 
     Examples
     --------
@@ -83,7 +87,7 @@ class Predictor:
         self.model = model if hasattr(model, "pipeline") else store.load(model or store.default_path())
         self.faces = faces
         self.counts = Counts()
-        self._step, self._rest = _parts(self.model.pipeline, cropped)
+        self.extractor, self._rest = _parts(self.model.pipeline, cropped)
         column = {str(name): i for i, name in enumerate(self.model.pipeline.classes_)}
         self.labels: list[str] = list(self.model.labels)
         self._columns = [column[name] for name in self.labels]
@@ -145,15 +149,15 @@ class Predictor:
 
     def _faces_of(self, frame: Frame) -> Faces:
         counts, still = self.counts, frame.time is None
-        found = self._step.find(frame.image)
+        found = self.extractor.find(frame.image)
         if not len(found) and still:
-            if self._step.missing == "raise":
+            if self.extractor.missing == "raise":
                 raise PictureError(f"Got picture={frame.source!r} without a face, expected one.")
-            found = self._step.center(frame.image)
+            found = self.extractor.center(frame.image)
             counts.not_found += 1
         elif not len(found):
             counts.frames_without += 1
-        elif self._step.takes_as_cropped(frame.image):
+        elif self.extractor.takes_as_cropped(frame.image):
             counts.cropped += 1
         counts.pictures += still
         counts.frames += not still
@@ -161,7 +165,7 @@ class Predictor:
 
     def _given(self, waiting: list[tuple[Frame, Faces] | PictureError]) -> Iterator[Reading | PictureError]:
         parts = [item[1] for item in waiting if not isinstance(item, PictureError) and len(item[1])]
-        rows = iter(self._probabilities(Faces.merge(parts)) if parts else ())
+        rows = iter(self.probabilities(Faces.merge(parts)) if parts else ())
         for item in waiting:
             if isinstance(item, PictureError):
                 yield item
@@ -171,7 +175,19 @@ class Predictor:
                 self.counts.faces += 1
                 yield self._reading(frame, faces, i, next(rows))
 
-    def _probabilities(self, faces: Faces) -> NDArray[np.float64]:
+    def probabilities(self, faces: Faces) -> NDArray[np.float64]:
+        """Probabilities of faces that were found before.
+
+        Parameters
+        ----------
+        faces : Faces
+            At least one.
+
+        Returns
+        -------
+        ndarray of shape (n, len(labels)), dtype float64
+            Columns follow ``labels``.
+        """
         proba = np.asarray(self._rest.predict_proba(faces), dtype=np.float64)
         return proba[:, self._columns]
 

@@ -21,7 +21,10 @@ def test_the_command_page_is_current():
     assert text == page, "run: python tools/write_command_pages.py"
 
 
-@pytest.mark.parametrize("name", ["recipes.md", "architecture.md", "commands.md", "model_card.md", "data.md"])
+PAGES = ["recipes.md", "architecture.md", "commands.md", "model_card.md", "data.md", "live.md"]
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_readme_links_the_page(name):
     assert f"docs/{name}" in README
     assert (ROOT / "docs" / name).exists()

@@ -153,8 +153,8 @@ def test_still_pictures_go_in_batches_and_change_nothing(model, monkeypatch):
     pictures = list(sources.sample(40).pictures)
     monkeypatch.setattr(predict, "_WAIT", 1e9)
     sizes = []
-    plain = Predictor._probabilities
-    monkeypatch.setattr(Predictor, "_probabilities", lambda self, f: sizes.append(len(f)) or plain(self, f))
+    plain = Predictor.probabilities
+    monkeypatch.setattr(Predictor, "probabilities", lambda self, f: sizes.append(len(f)) or plain(self, f))
     rows = list(readings(pictures, model))
     assert sizes == [16, 16, 8]
     expected = model.predict_proba(np.stack(pictures))

@@ -5,10 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import skimage.data
+from PIL import Image
 
 from ferkit import store
 from ferkit.draw import draw_readings
 from ferkit.labels import FER2013
+from ferkit.live import watch
+from ferkit.live.drawing import Overlay
 from ferkit.predict import readings
 from ferkit.sources import draw_face
 
@@ -36,7 +39,20 @@ def sample() -> np.ndarray:
     return np.vstack(rows)
 
 
+def live() -> list[Image.Image]:
+    """The drawn clip as ``ferkit live --source sample`` shows it, every sixth frame and smaller."""
+    overlay, shown = Overlay(), []
+    for moment in watch("sample"):
+        picture = overlay.draw(moment)
+        if moment.frame.index % 6 == 0:
+            small = Image.fromarray(cv2.resize(picture, (360, 270), interpolation=cv2.INTER_AREA))
+            shown.append(small.quantize(80, dither=Image.Dither.NONE))
+    return shown
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     write("result.jpg", result())
     write("sample.jpg", sample())
+    first, *others = live()
+    first.save(FOLDER / "live.gif", save_all=True, append_images=others, duration=300, loop=0, optimize=True)

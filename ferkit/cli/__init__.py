@@ -16,6 +16,7 @@ from ferkit.errors import FerkitError
 COMMANDS = {
     "fit": "Train a model from a recipe.",
     "predict": "Read expressions from pictures, folders or videos.",
+    "live": "Read expressions while they happen: a camera, a stream, a video.",
     "evaluate": "Score a model on a labelled data set.",
     "data": "Inspect, collect, prepare and augment pictures.",
     "info": "Say what a model is, was trained on and scores.",
@@ -89,6 +90,7 @@ def main() -> None:
 
     \b
     ferkit predict photo.jpg
+    ferkit live
     ferkit fit pipelines/hybrid.yaml --data fer2013.csv -o mine.ferkit
     ferkit evaluate my_photos/ --model mine.ferkit
     """

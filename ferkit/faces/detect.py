@@ -65,6 +65,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes_xyxy)
 
+    @property
+    def certain(self) -> NDArray[np.bool_]:
+        """Which of them are certain enough to be faces whatever else is in the picture, shape (n,)."""
+        return np.asarray(self.scores >= _LEAST_OTHERS[self.detector], dtype=bool)
+
 
 class FaceDetector(BaseEstimator):
     """Finds upright, roughly frontal faces.
@@ -118,6 +123,25 @@ class FaceDetector(BaseEstimator):
                 return Detections(*_distinct(boxes[sure], scores[sure]), name)
         return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), searches[0][0])
 
+    def search(self, image: Any, border: bool = True) -> Detections:
+        """One quick pass with the first detector, weak finds included, for a caller that knows where faces were.
+
+        Parameters
+        ----------
+        image : ndarray of shape (h, w) or (h, w, 3)
+            Grey or RGB picture, 0 to 255.
+        border : bool, default=True
+            Repeat the border outwards, so that faces cut by it are found.
+
+        Returns
+        -------
+        Detections
+            ``certain`` says which of them are faces without further knowledge.
+        """
+        name, search, smallest = self._searches()[0]
+        boxes, scores = _searched(grey(image), search, _WINDOW[name] / smallest, _BORDER if border else 0.0)
+        return Detections(*_distinct(boxes, scores), name)
+
     def check(self) -> None:
         """Check the parameters and that what they name is installed; raises as ``detect`` does."""
         self._searches()
@@ -159,7 +183,7 @@ def _cascade_path(detector: str) -> str:
 
 
 def _searched(
-    picture: NDArray[np.uint8], search: Callable[[Any], Any], side: float
+    picture: NDArray[np.uint8], search: Callable[[Any], Any], side: float, share: float = _BORDER
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Boxes and scores, searched for in a copy whose shorter side is ``side`` pixels."""
     height, width = picture.shape
@@ -167,7 +191,7 @@ def _searched(
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     scaled = cv2.resize(picture, size, interpolation=smooth)
-    border = round(_BORDER * min(size))
+    border = round(share * min(size))
     boxes, scores = search(cv2.copyMakeBorder(scaled, border, border, border, border, cv2.BORDER_REPLICATE))
     back = np.tile([width / size[0], height / size[1]], 2)
     return ((np.reshape(boxes, (-1, 4)) - border) * back).astype(np.float32), np.asarray(scores, np.float32)

@@ -282,14 +282,7 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
     def _points(self, picture: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Landmarks in the picture of a face that is framed roughly."""
         predictor = self._predictor()
-        if predictor is None:
-            return None
-        close_up = matrix.copy()
-        close_up[:, 2] += _MARGIN
-        close_up /= 1 + 2 * _MARGIN
-        box = (framing.dlib_box() + _MARGIN) / (1 + 2 * _MARGIN) * _CLOSE_UP
-        points = predictor.predict(framing.crop(picture, close_up, _CLOSE_UP), box)
-        return framing.to_picture(points, close_up, _CLOSE_UP)
+        return None if predictor is None else points_at(picture, matrix, predictor)
 
     def _kept(self, points: NDArray[np.float64] | None, matrix: NDArray[np.float64]) -> NDArray[np.float32]:
         if points is None or self._n_points() == 0:
@@ -312,6 +305,30 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
+
+
+def points_at(picture: NDArray[np.uint8], matrix: NDArray[np.float64], predictor: Landmarks) -> NDArray[np.float64]:
+    """Landmarks of a face whose framing is known roughly; a turn in it brings a tilted head upright first.
+
+    Parameters
+    ----------
+    picture : ndarray of shape (h, w), dtype uint8
+        Grey picture.
+    matrix : ndarray of shape (2, 3)
+        Transform from picture to framing.
+    predictor : Landmarks
+
+    Returns
+    -------
+    ndarray of shape (n_points, 2), dtype float64
+        Pixels of the picture.
+    """
+    close_up = matrix.copy()
+    close_up[:, 2] += _MARGIN
+    close_up /= 1 + 2 * _MARGIN
+    box = (framing.dlib_box() + _MARGIN) / (1 + 2 * _MARGIN) * _CLOSE_UP
+    points = predictor.predict(framing.crop(picture, close_up, _CLOSE_UP), box)
+    return framing.to_picture(points, close_up, _CLOSE_UP)
 
 
 def _pictures(X: Any) -> Any:

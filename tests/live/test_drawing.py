@@ -1,0 +1,142 @@
+"""What is drawn: readable sizes, mirror, HOG view, timelines; keys without a window."""
+
+import numpy as np
+import pytest
+
+from ferkit.errors import FerkitError
+from ferkit.labels import FER2013
+from ferkit.live import NOT_SURE, LiveReading, Moment, Summary
+from ferkit.live.chart import draw_timeline
+from ferkit.live.drawing import GREY, Overlay, hog_view, ink_of
+from ferkit.live.window import Controls, Window, save_snapshot, why_no_window
+from ferkit.records import Frame, Reading
+from ferkit.sources import draw_face, to_grey
+
+CROP = to_grey(draw_face("happiness", seed=1, size=48))
+
+
+def moment(shape=(480, 640), label="happiness", i=0, box=(100, 100, 220, 220), dropped=0):
+    shares = dict.fromkeys(FER2013, 0.05) | {"happiness": 0.7}
+    x1, y1, x2, y2 = (v * shape[0] / 480 for v in box)
+    reading = Reading("drawn", i, i / 10, 0, (x1, y1, x2, y2), "happiness", 0.7, shares)
+    readings = (LiveReading(reading, 1, label, shares, True, CROP),)
+    return Moment(Frame(np.zeros((*shape, 3), np.uint8), "drawn", i, i / 10), readings, 7.0, dropped)
+
+
+def test_sizes_follow_the_frame():
+    small = Overlay().draw(moment((480, 640)))
+    large = Overlay().draw(moment((2160, 2880)))
+    assert small.shape == (480, 640, 3)
+    ink = [(picture.max(axis=2) > 100).mean() for picture in (small, large)]
+    assert ink[1] == pytest.approx(ink[0], rel=0.35)
+
+
+def test_the_frame_itself_is_not_drawn_on():
+    one = moment()
+    Overlay().draw(one)
+    assert not one.frame.image.any()
+
+
+def test_grey_frames_and_small_frames():
+    one = moment((60, 80))
+    grey = Moment(Frame(one.frame.image[..., 0], time=0.0), one.readings, 1.0)
+    assert Overlay().draw(grey, hog=True).shape == (60, 80, 3)
+
+
+def test_the_mirror_moves_the_box_and_not_the_text():
+    plain, mirrored = (Overlay().draw(moment(), mirror=flag) for flag in (False, True))
+    box = np.array(ink_of("happiness"))
+    columns = [np.flatnonzero((picture[150] == box).all(axis=1)).mean() for picture in (plain, mirrored)]
+    assert columns[0] < 320 < columns[1]
+    assert (plain[:24, :150] == mirrored[:24, :150]).all()
+
+
+def test_dropped_frames_are_shown():
+    assert (Overlay().draw(moment(dropped=12)) != Overlay().draw(moment())).any()
+
+
+def test_not_sure_is_grey():
+    assert ink_of(NOT_SURE) == GREY
+    picture = Overlay().draw(moment(label=NOT_SURE))
+    assert (picture[160, 98:103] == GREY).all(axis=1).any()
+
+
+def test_the_strip_below_a_face_shows_its_last_seconds():
+    overlay = Overlay()
+    for i in range(20):
+        overlay.draw(moment(label="anger", i=i))
+    for i in range(20, 40):
+        picture = overlay.draw(moment(label="happiness", i=i))
+    strip = picture[225, 100:220]
+    assert tuple(strip[-3]) == ink_of("happiness")
+    assert tuple(strip[-60]) == ink_of("anger")
+    assert overlay._past[1].labels.maxlen == 60
+
+
+def test_the_hog_view_comes_from_the_cells():
+    edge = np.zeros((48, 48), np.uint8)
+    edge[:, 24:] = 200
+    view = hog_view(edge, 96)
+    rows = view[..., 0].mean(axis=1)
+    columns = view[..., 0].mean(axis=0)
+    assert columns.max() > 3 * rows.max()
+    assert (Overlay().draw(moment(), hog=True)[360:] != Overlay().draw(moment())[360:]).any()
+
+
+def test_a_timeline_of_a_session():
+    summary = Summary(list(FER2013))
+    for i in range(100):
+        summary.add(moment(label="anger" if i < 50 else NOT_SURE, i=i), i, i)
+    picture = draw_timeline(summary)
+    assert (picture == ink_of("anger")).all(axis=2).any()
+    assert (picture == GREY).all(axis=2).any()
+    assert draw_timeline(Summary(list(FER2013))).shape[2] == 3
+
+
+def test_keys():
+    controls = Controls()
+    for key, name in (("m", "mirror"), ("h", "hog"), (" ", "paused")):
+        controls.press(ord(key))
+        assert getattr(controls, name)
+        controls.press(ord(key))
+        assert not getattr(controls, name)
+    controls.press(ord("S"))
+    assert controls.snapshot
+    controls.press(-1)
+    controls.press(ord("x"))
+    assert not controls.quit
+    for key in (ord("q"), 27):
+        quitting = Controls()
+        quitting.press(key)
+        assert quitting.quit
+
+
+def test_snapshots_overwrite_nothing(tmp_path):
+    picture = np.zeros((8, 8, 3), np.uint8)
+    names = [save_snapshot(picture, tmp_path).name for _ in range(2)]
+    assert names == ["ferkit_0001.png", "ferkit_0002.png"]
+    with pytest.raises(FerkitError, match="Got snapshot="):
+        save_snapshot(picture, tmp_path / "none")
+
+
+def test_why_there_is_no_window(monkeypatch):
+    assert "DISPLAY" in why_no_window({}, "linux")
+    assert "does not answer" in why_no_window({"DISPLAY": ":987"}, "linux")
+    assert why_no_window({"DISPLAY": "host:0"}, "linux") == ""
+    assert why_no_window({"WAYLAND_DISPLAY": "wayland-0"}, "linux") == ""
+    assert why_no_window({}, "darwin") == ""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("ferkit.live.window.why_no_window", lambda: "no display")
+    with pytest.raises(FerkitError, match=r"Got no display, expected a place for a window.* --no-window"):
+        Window()
+
+
+@pytest.mark.skipif(bool(why_no_window()), reason=f"no window here: {why_no_window()}")
+def test_a_window():
+    controls = Controls()
+    with Window("test") as window:
+        for _ in range(3):
+            window.show(np.zeros((48, 64, 3), np.uint8), controls)
+    assert not controls.paused
