@@ -18,7 +18,7 @@ import click
     metavar="SOURCE",
     help='Camera number, video file, address (http, rtsp ...), folder of pictures, or "sample" for a drawn clip.',
 )
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file.  [default: the one inside ferkit]")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
 @click.option(
     "--every",
     type=click.IntRange(1),
