@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ferkit.errors import MissingExtraError
+from ferkit.features.onnx import OnnxNetwork
 from ferkit.labels import EXPRESSIONS, FER2013
 from ferkit.nets.build import SQUEEZE, STRIDES, WIDTHS
 from ferkit.nets.weights import Weights, from_torch, replace_file, save_weights
@@ -162,17 +163,11 @@ def read_votes(path: str, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def taught_shares(pictures: np.ndarray, teachers: Sequence[str]) -> np.ndarray:
     """Probabilities (n, 7) of networks in ONNX, from their mean logits over faces and mirror images."""
-    from onnxruntime import InferenceSession
-
+    networks = [OnnxNetwork(path, n_threads=os.cpu_count() or 1) for path in teachers]
     faces = pictures[..., None].astype(np.float32)
-    logits = np.zeros((len(faces), len(FER2013)), np.float32)
-    for path in teachers:
-        session = InferenceSession(path, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        for start in range(0, len(faces), 512):
-            part = faces[start : start + 512]
-            logits[start : start + 512] += sum(session.run(["logits"], {name: x})[0] for x in (part, part[:, :, ::-1]))
-    return torch.from_numpy(logits / (2 * len(teachers))).softmax(1).numpy()
+    views = (faces, np.ascontiguousarray(faces[:, :, ::-1]))
+    logits = np.mean([network.run(view, ["logits"])["logits"] for network in networks for view in views], axis=0)
+    return torch.from_numpy(logits).softmax(1).numpy()
 
 
 def twin_rows(pictures: np.ndarray, watch: np.ndarray) -> np.ndarray:

@@ -75,7 +75,11 @@ def similarity(source: Any, target: Any) -> NDArray[np.float64]:
     if not np.isfinite(spread) or spread == 0:
         raise InputError("Got points that are all the same or not finite, expected at least two different ones.")
     factor = np.sum((end - middle_end) * np.conj(start - middle_start)) / spread
-    shift = middle_end - factor * middle_start
+    return matrix_of(factor, middle_end - factor * middle_start)
+
+
+def matrix_of(factor: complex, shift: complex) -> NDArray[np.float64]:
+    """Transform that brings each point ``p = x + iy`` to ``factor * p + shift``, shape (2, 3)."""
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 

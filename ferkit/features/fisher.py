@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ferkit.errors import InputError
 from ferkit.features.dense import CHUNK, JOB, DenseDescriptors, at_least
-from ferkit.features.settings import is_number
 from ferkit.features.sift import BINS, ORIENTATIONS
 from ferkit.records import Faces
 
@@ -244,7 +243,7 @@ class FisherVectors(DenseDescriptors):
             at_least(self, "n_axes", 1)
         if not isinstance(self.mirror, bool):
             raise InputError(f"Got mirror={self.mirror!r}, expected True or False.")
-        if not is_number(self.power) or self.power > 1:
+        if self.power > 1:
             raise InputError(f"Got power={self.power!r}, expected a number above 0 and at most 1.")
 
 

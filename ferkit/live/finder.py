@@ -133,7 +133,7 @@ class Finder:
         wide = round(abs(width * factor.real) + abs(height * factor.imag))
         high = round(abs(width * factor.imag) + abs(height * factor.real))
         shift = complex(wide, high) / 2 - factor * complex(width, height) / 2
-        matrix = np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+        matrix = framing.matrix_of(factor, shift)
         copy: Any = cv2.warpAffine(picture, matrix, (wide, high), borderMode=cv2.BORDER_REPLICATE)
         least = max(0.02, min(1.0, _WINDOW / min(wide, high)))
         found = FaceDetector(self._name, least).search(copy, border=False)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.faces.detect import overlap as boxes_overlap
+from ferkit.faces.framing import matrix_of
 
 _MIDDLE = 0.5 + 0.5j
 
@@ -42,8 +43,7 @@ class Pose:
     def matrix(self) -> NDArray[np.float64]:
         """Transform from picture to framing, shape (2, 3)."""
         factor = 1 / self.span
-        shift = _MIDDLE - factor * self.centre
-        return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+        return matrix_of(factor, _MIDDLE - factor * self.centre)
 
     @property
     def side(self) -> float:

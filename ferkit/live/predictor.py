@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.errors import InputError
 from ferkit.faces import framing
 from ferkit.faces.grey import grey
 from ferkit.faces.light import normalise
@@ -20,6 +19,7 @@ from ferkit.live.smoothing import MARGIN, TAU, THRESHOLD, Smoother
 from ferkit.live.tracks import Track, Tracker
 from ferkit.predict import Predictor
 from ferkit.records import Faces, Frame, Reading
+from ferkit.sources.video import check_every
 
 EVERY = 3
 """The model reads the faces of every n-th frame."""
@@ -209,12 +209,6 @@ class LivePredictor:
         smooth = dict(zip(self.labels, map(float, person.smoother.probabilities), strict=True))
         crop = person.crop if person.crop is not None else np.zeros((1, 1), np.uint8)
         return LiveReading(reading, track.id, person.smoother.label, smooth, person.fresh, crop)
-
-
-def check_every(every: Any) -> None:
-    """Raise where ``every`` is no whole number of at least 1."""
-    if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
-        raise InputError(f"Got every={every!r}, expected a whole number of at least 1.")
 
 
 def _inside(pose: Pose, shape: tuple[int, ...]) -> tuple[float, float, float, float]:

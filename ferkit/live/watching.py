@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ferkit.live.capture import Capture, Opener
-from ferkit.live.predictor import EVERY, LivePredictor, check_every
+from ferkit.live.predictor import EVERY, LivePredictor
 from ferkit.live.records import Moment
 from ferkit.live.summary import Summary
+from ferkit.sources.video import check_every
 
 
 class Watch:

@@ -73,8 +73,7 @@ def frames(source: Any, every: int = 1) -> Generator[Frame, None, None]:
     >>> for frame in frames("clip.mp4", every=5):  # doctest: +SKIP
     ...     print(frame.time, frame.image.shape)
     """
-    if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
-        raise InputError(f"Got every={every!r}, expected a whole number of at least 1.")
+    check_every(every)
     name = str(source)
     camera = camera_number(source)
     if camera is None and not is_address(name):
@@ -89,6 +88,12 @@ def frames(source: Any, every: int = 1) -> Generator[Frame, None, None]:
             yield frame
     if not count:
         raise PictureError(f"Got video={name!r} without a frame that can be read, expected at least 1. {_hint(camera)}")
+
+
+def check_every(every: Any) -> None:
+    """Raise where ``every`` is no whole number of at least 1."""
+    if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
+        raise InputError(f"Got every={every!r}, expected a whole number of at least 1.")
 
 
 def is_video_name(path: str | Path) -> bool:
