@@ -48,6 +48,7 @@ SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 AVERAGE_STEP = 0.002
 TEACHER_SHARE = 0.4
+MIXED = 0.8  # share of the epochs that mix faces; the last ones learn from faces as they look
 STATISTICS_ROWS = 8192
 
 
@@ -274,11 +275,12 @@ class Training:
         self.net.train()
         order = torch.from_numpy(self.data.train)[torch.randperm(len(self.data.train), generator=g)]
         steps, total = max(len(order) // args.batch, 1), 0.0
+        mixes = self.epoch < MIXED * args.epochs
         for step in range(steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = one_cycle((self.epoch * steps + step) / (steps * args.epochs), args.lr)
             rows = order[step * args.batch : (step + 1) * args.batch]
-            total += self.step(rows, g, float(mix.beta(0.4, 0.4)) if step % 3 == 0 else None)
+            total += self.step(rows, g, float(mix.beta(0.4, 0.4)) if mixes and step % 3 == 0 else None)
         self.epoch += 1
         return total / steps
 
