@@ -28,7 +28,7 @@ docs: .venv/test
 
 lock:
 	uv pip compile setup.cfg --universal --python-version 3.11 --no-header -q --extra dlib -o requirements/demo.txt
-	uv pip compile setup.cfg --universal --python-version 3.11 --no-header -q --extra dlib --extra train --extra test -c requirements/demo.txt -o requirements/test.txt
+	uv pip compile setup.cfg --universal --python-version 3.11 --no-header -q --extra dlib --extra train --extra serve --extra tables --extra test -c requirements/demo.txt -o requirements/test.txt
 
 .venv/bin/python: tools/system_packages.sh
 	@sh tools/system_packages.sh

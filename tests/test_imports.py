@@ -20,6 +20,7 @@ ALLOWED = {
     "sinks": BASE,
     "nets": BASE | {"augment", "features"},
     "model": BASE,
+    "figures": BASE,
 }
 LOWER = set(ALLOWED)
 ALLOWED |= {"recipe": LOWER | {"store"}, "store": LOWER | {"recipe"}, "evaluate": LOWER | {"recipe", "store"}}

@@ -1,0 +1,77 @@
+"""Matplotlib figures with one look, made without a display and without pyplot's global state."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "ferkit",
+}
+"""Settings that every figure of ferkit is drawn and saved with."""
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """Figure and its axes.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches.
+    rows, columns : int
+        Axes below and beside each other.
+    **options
+        Passed to :meth:`matplotlib.figure.Figure.subplots`.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        With constrained layout, so that nothing overlaps.
+    axes : matplotlib.axes.Axes or ndarray of them
+        As from ``subplots``.
+
+    Examples
+    --------
+    >>> from ferkit.figures import new_figure
+    >>> figure, axes = new_figure(4, 3)
+    >>> axes.set_title("smile").get_text()
+    'smile'
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, **options)
+
+
+def figure_bytes(figure: Figure, kind: str = "png", dpi: int = 150) -> bytes:
+    """A figure as a file's content, the same for the same figure.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    kind : {"png", "svg", "pdf"}
+    dpi : int
+        Pixels an inch, of PNG.
+
+    Returns
+    -------
+    bytes
+    """
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    when = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with rc_context(STYLE):
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=when)
+    return buffer.getvalue()
