@@ -81,5 +81,6 @@ def test_the_command_is_installed_and_doctor_is_content(clean_python, tmp_path):
 
 
 def test_nothing_optional_is_needed(clean_python, tmp_path):
-    code = "import importlib.util as u; print([n for n in ('dlib', 'tensorflow', 'fastapi', 'pandas') if u.find_spec(n)])"
+    names = ("dlib", "tensorflow", "fastapi", "pandas")
+    code = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
     assert run(clean_python, tmp_path, "-c", code).stdout.strip() == "[]"
