@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ferkit.cli.startup import postpone
+
 
 @click.command("live")
 @click.option(
@@ -55,6 +57,7 @@ def live(
     """
     began = time.monotonic()
     _check_outputs({"--log": log, "--record": record, "--json": summary_file, "--timeline": timeline}, source, model)
+    postpone("scipy.stats")
     from ferkit.live.session import Outputs, run
     from ferkit.live.watching import Watch
     from ferkit.live.window import Controls, Window

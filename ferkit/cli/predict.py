@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ferkit.cli.startup import postpone
+
 _CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 
@@ -49,6 +51,7 @@ def predict(
     Example: ferkit predict photos/ -o out.csv
     """
     _check_output(output, inputs, model)
+    postpone("scipy.stats")
     from ferkit import sinks
     from ferkit.errors import PictureError
     from ferkit.predict import Predictor, columns

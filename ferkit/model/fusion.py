@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
 
 from ferkit.model.base import FaceClassifier, choice, join, positive
 from ferkit.model.calibration import fit_temperature, log_softmax, mean_log_loss
@@ -262,6 +261,8 @@ class FusionHead(FaceClassifier):
         return [*wide, deep, np.mean([layers[3] for layers in fitted], axis=0)]
 
     def _member(self, X: Any, codes: Array, seed: int) -> list[Array]:
+        from sklearn.neural_network import MLPClassifier  # here, because it loads half of scikit-learn
+
         network = MLPClassifier(
             (self.hidden,),
             alpha=self.alpha,

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.datasets import make_classification
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC, LinearSVC
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ferkit.errors import InputError
@@ -23,7 +25,14 @@ def _scaled(X):
     return apply_scaling(X, *fit_scaling(X, standardize=True))
 
 
-@parametrize_with_checks([RBFSVM(landmarks=20, n_components=None), LinearSVM(loss="logistic")])
+WAYS = [
+    RBFSVM(landmarks=20, n_components=None),
+    RBFSVM(loss="squared", n_components=None),
+    LinearSVM(loss="logistic"),
+]
+
+
+@parametrize_with_checks(WAYS)
 def test_scikit_learn_checks_of_other_ways(estimator, check):
     check(estimator)
 
@@ -52,13 +61,26 @@ def test_all_components_are_a_rotation(rows):
     assert RBFSVM(n_components=4).fit(X, y).vectors_.shape[1] == 4
 
 
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_squared_errors_give_kernel_ridge(rows, class_weight):
+    X, y = rows[0][50:], rows[1][50:]
+    weights = compute_sample_weight(class_weight, y)
+    targets = np.where(y[:, None] == np.arange(3), 1.0, -1.0)
+    middle = np.average(targets, axis=0, weights=weights)
+    theirs = KernelRidge(alpha=1 / 4, kernel="rbf", gamma=1.5).fit(_scaled(X), targets - middle, sample_weight=weights)
+    ours = RBFSVM(4, 1.5, n_components=None, loss="squared", calibrate=False, class_weight=class_weight).fit(X, y)
+    np.testing.assert_allclose(ours.decision_function(X), theirs.predict(_scaled(X)) + middle, atol=1e-6)
+    assert len(ours.vectors_) == len(X)
+
+
 def test_it_bends_where_a_line_cannot():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 2))
     y = np.where(np.linalg.norm(X, axis=1) < 1.1, "in", "out")
     fresh = rng.normal(size=(600, 2))
     truth = np.where(np.linalg.norm(fresh, axis=1) < 1.1, "in", "out")
-    for model in (RBFSVM(10, n_components=None), RBFSVM(10, n_components=None, landmarks=60)):
+    for other in ({}, {"loss": "squared"}, {"landmarks": 60}):
+        model = RBFSVM(10, n_components=None, **other)
         assert (model.fit(X, y).predict(fresh) == truth).mean() > 0.95
     assert (LinearSVM().fit(X, y).predict(fresh) == truth).mean() < 0.7
     assert model.vectors_.shape == (60, 2)
@@ -73,19 +95,21 @@ def test_probabilities_are_worth_the_name():
 
 
 @pytest.mark.parametrize("n_components", [None, 5])
-@pytest.mark.parametrize("landmarks", [None, 40])
-def test_sparse_rows(rows, n_components, landmarks):
+@pytest.mark.parametrize("way", [{}, {"landmarks": 40}, {"loss": "squared"}])
+def test_sparse_rows(rows, n_components, way):
     X = np.where(np.abs(rows[0]) > 0.8, rows[0], 0)
-    model = RBFSVM(n_components=n_components, landmarks=landmarks).fit(sparse.csr_array(X), rows[1])
+    model = RBFSVM(n_components=n_components, **way).fit(sparse.csr_array(X), rows[1])
     assert model.score(sparse.csr_array(X), rows[1]) > 0.6
     if n_components is None:
         np.testing.assert_allclose(model.decision_function(X), model.decision_function(sparse.csr_array(X)), atol=1e-6)
 
 
 def test_wrong_parameters(rows):
-    for params in ({"n_components": 0}, {"landmarks": 2.5}, {"gamma": "scale"}, {"C": -1}):
+    for params in ({"n_components": 0}, {"landmarks": 2.5}, {"gamma": "scale"}, {"C": -1}, {"loss": "log"}):
         with pytest.raises(InputError, match=f"Got {next(iter(params))}="):
             RBFSVM(**params).fit(*rows)
+    with pytest.raises(InputError, match="expected landmarks=None"):
+        RBFSVM(loss="squared", landmarks=5).fit(*rows)
 
 
 def test_a_local_machine_is_a_linear_machine_on_the_neighbours(rows):

@@ -1,0 +1,62 @@
+"""Modules that wait until they are used."""
+
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from skimage import data
+
+from ferkit.cli.startup import postpone
+
+WAITS = """
+import sys
+from ferkit.cli import main
+try:
+    main(["predict", sys.argv[1], "--format", "csv"])
+finally:
+    assert "sklearn.pipeline" in sys.modules
+    assert "scipy.stats._stats_py" not in sys.modules
+    import scipy.stats
+    assert scipy.stats.norm.cdf(0) == 0.5
+    assert "scipy.stats._stats_py" in sys.modules
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "slow_module.py").write_text(
+        "import sys\nsys.slow_runs = getattr(sys, 'slow_runs', 0) + 1\nfact = 42\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "slow_module"
+    sys.modules.pop("slow_module", None)
+    vars(sys).pop("slow_runs", None)
+
+
+def test_a_module_runs_once_and_when_it_is_used(module):
+    postpone(module)
+    import slow_module
+
+    assert not hasattr(sys, "slow_runs")
+    assert slow_module.fact == 42
+    from slow_module import fact
+
+    assert (fact, sys.slow_runs) == (42, 1)
+    with pytest.raises(AttributeError, match="other"):
+        slow_module.other
+
+
+def test_what_is_loaded_or_missing_stays(module):
+    import slow_module
+
+    postpone(module, "no_such_module_anywhere")
+    assert sys.modules[module] is slow_module
+    assert "no_such_module_anywhere" not in sys.modules
+
+
+def test_a_prediction_needs_no_statistics(tmp_path):
+    Image.fromarray(data.astronaut()).save(tmp_path / "photo.png")
+    done = subprocess.run([sys.executable, "-c", WAITS, str(tmp_path / "photo.png")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
