@@ -111,7 +111,7 @@ class Overlay:
 
     def _draw_hog(self, canvas: NDArray[np.uint8], moment: Moment, unit: float) -> None:
         side = round(120 * unit)
-        for i, one in enumerate(moment.readings):
+        for i, one in enumerate(sorted(moment.readings, key=lambda one: one.track)):
             left, top = round(4 * unit) + i * (side + round(4 * unit)), canvas.shape[0] - side - round(4 * unit)
             if top < 0 or left + side > canvas.shape[1]:
                 return

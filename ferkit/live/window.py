@@ -111,7 +111,7 @@ class Window:
 
     def _open(self, image: NDArray[np.uint8]) -> None:
         self._size = image.shape[1], image.shape[0]
-        cv2.namedWindow(self.title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        cv2.namedWindow(self.title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         scale = min(1.0, 1280 / self._size[0], 800 / self._size[1])
         cv2.resizeWindow(self.title, round(self._size[0] * scale), round(self._size[1] * scale))
 

@@ -131,12 +131,3 @@ def test_why_there_is_no_window(monkeypatch):
     monkeypatch.setattr("ferkit.live.window.why_no_window", lambda: "no display")
     with pytest.raises(FerkitError, match=r"Got no display, expected a place for a window.* --no-window"):
         Window()
-
-
-@pytest.mark.skipif(bool(why_no_window()), reason=f"no window here: {why_no_window()}")
-def test_a_window():
-    controls = Controls()
-    with Window("test") as window:
-        for _ in range(3):
-            window.show(np.zeros((48, 64, 3), np.uint8), controls)
-    assert not controls.paused

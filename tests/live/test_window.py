@@ -1,0 +1,129 @@
+"""The window on a real X server that draws into memory, with keys sent from outside."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+WAIT = 60.0
+NEEDED = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
+pytestmark = pytest.mark.skipif(bool(NEEDED), reason=f"{' and '.join(NEEDED)} not installed")
+
+
+def until(ask, what):
+    """What ``ask`` gives, as soon as that is something."""
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        answer = ask()
+        if answer:
+            return answer
+        time.sleep(0.1)
+    pytest.fail(f"waited {WAIT:.0f} s for {what}")
+
+
+@pytest.fixture
+def screen(tmp_path):
+    """Name of a display, and the file that holds its pixels."""
+    read, write = os.pipe()
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(write),
+        "-screen",
+        "0",
+        "800x600x24",
+        "-fbdir",
+        str(tmp_path),
+        "-nolisten",
+        "tcp",
+    ]
+    server = subprocess.Popen(command, pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        name = f":{pipe.readline().strip()}"
+    yield name, tmp_path / "Xvfb_screen0"
+    server.terminate()
+    server.wait(WAIT)
+
+
+def screenshot(path):
+    """RGB pixels of an XWD file of 32 bits a pixel."""
+    content = path.read_bytes()
+    header = np.frombuffer(content, ">u4", 25)
+    size, width, height, line, colours = (int(header[i]) for i in (0, 4, 5, 12, 19))
+    start = size + 12 * colours
+    pixels = np.frombuffer(content, np.uint8, line * height, start).reshape(height, line)[:, : 4 * width]
+    return pixels.reshape(height, width, 4)[..., 2::-1]
+
+
+class Session:
+    """A running ``ferkit live`` and its window."""
+
+    def __init__(self, folder, display):
+        self.folder, self.env = folder, os.environ | {"DISPLAY": display}
+        command = [sys.executable, "-m", "ferkit", "live", "--source", "sample", "--json", "summary.json"]
+        root = str(Path(__file__).parents[2])
+        env = self.env | {"PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        self.window = until(lambda: self.xdotool("search", "--name", "ferkit live").split(), "the window")[0]
+
+    def xdotool(self, *words):
+        return subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, check=False).stdout
+
+    def press(self, key):
+        self.xdotool("key", "--window", self.window, key)
+
+    def snapshot(self, number):
+        path = self.folder / f"ferkit_{number:04d}.png"
+
+        def taken():
+            self.press("s")
+            return path.exists() and path.stat().st_size
+
+        until(taken, path.name)
+        time.sleep(0.2)
+        return np.asarray(Image.open(path).convert("RGB"))
+
+    def end(self):
+        said = self.process.communicate(timeout=WAIT)[1]
+        return self.process.returncode, said, json.loads((self.folder / "summary.json").read_text())
+
+
+@pytest.fixture
+def session(tmp_path, screen):
+    session = Session(tmp_path, screen[0])
+    yield session
+    session.process.kill()
+    session.process.wait(WAIT)
+
+
+def test_keys_of_a_real_window(session, screen, tmp_path):
+    plain = session.snapshot(1)
+    session.press("space")
+    time.sleep(1)
+    paused = screenshot(screen[1])
+    time.sleep(0.5)
+    assert np.array_equal(paused, screenshot(screen[1]))
+    height, width = plain.shape[:2]
+    assert np.mean(np.abs(paused[:height, :width].astype(int) - plain) < 40) > 0.9
+    session.press("space")
+    until(lambda: not np.array_equal(paused, screenshot(screen[1])), "movement after the pause")
+    session.press("q")
+    code, said, summary = session.end()
+    assert (code, summary["frames"] > 0) == (0, True)
+    assert "Saved ferkit_0001.png" in said
+
+
+def test_a_window_that_is_closed_ends_the_session(session):
+    session.xdotool("windowclose", session.window)
+    code, _, summary = session.end()
+    assert (code, summary["frames"] > 0) == (0, True)
