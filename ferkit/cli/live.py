@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ferkit.cli.startup import postpone
+from ferkit.cli.startup import import_scikit_learn
 
 
 @click.command("live")
@@ -57,7 +57,7 @@ def live(
     """
     began = time.monotonic()
     _check_outputs({"--log": log, "--record": record, "--json": summary_file, "--timeline": timeline}, source, model)
-    postpone("scipy.stats")
+    import_scikit_learn()
     from ferkit.live.session import Outputs, run
     from ferkit.live.watching import Watch
     from ferkit.live.window import Controls, Window

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ferkit.cli.startup import postpone
+from ferkit.cli.startup import import_scikit_learn
 
 _CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
@@ -51,7 +51,7 @@ def predict(
     Example: ferkit predict photos/ -o out.csv
     """
     _check_output(output, inputs, model)
-    postpone("scipy.stats")
+    import_scikit_learn()
     from ferkit import sinks
     from ferkit.errors import PictureError
     from ferkit.predict import Predictor, columns

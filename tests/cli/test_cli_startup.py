@@ -1,5 +1,6 @@
 """Modules that wait until they are used."""
 
+import importlib
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from ferkit.cli.startup import postpone
+from ferkit.cli.startup import absent, postpone
 
 WAITS = """
 import sys
@@ -17,7 +18,8 @@ try:
 finally:
     assert "sklearn.pipeline" in sys.modules
     assert "scipy.stats._stats_py" not in sys.modules
-    import scipy.stats
+    assert not {"pandas", "rich"} & set(sys.modules)
+    import pandas, scipy.stats
     assert scipy.stats.norm.cdf(0) == 0.5
     assert "scipy.stats._stats_py" in sys.modules
 """
@@ -53,6 +55,16 @@ def test_what_is_loaded_or_missing_stays(module):
     postpone(module, "no_such_module_anywhere")
     assert sys.modules[module] is slow_module
     assert "no_such_module_anywhere" not in sys.modules
+
+
+def test_an_absent_module_comes_back(module):
+    with absent(module, "sys"):
+        import sys as again
+
+        assert again is sys
+        with pytest.raises(ImportError):
+            importlib.import_module(module)
+    assert importlib.import_module(module).fact == 42
 
 
 def test_a_prediction_needs_no_statistics(tmp_path):
