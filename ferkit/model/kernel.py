@@ -21,6 +21,8 @@ from ferkit.records import Features
 
 Array = NDArray[Any]
 ROWS = 1024
+MOST_ROWS = 40_000
+"""Rows that squared errors take: their kernel is then 6.4 GB."""
 _JITTER = 1e-4
 """Added to the landmarks' kernel, so that landmarks which are nearly the same do no harm."""
 
@@ -195,6 +197,10 @@ class RBFSVM(FaceClassifier):
 
     def _squared(self, X: Any, codes: Array, weights: Array) -> Machine:
         n = X.shape[0]
+        if n > MOST_ROWS:
+            raise InputError(
+                f"Got {n} rows with loss='squared', expected at most {MOST_ROWS}. Set loss='hinge', landmarks=6000."
+            )
         kernel = np.empty((n, n), dtype=X.dtype)
         for i in range(0, n, ROWS):
             kernel[i : i + ROWS] = self._kernel(X[i : i + ROWS], X)

@@ -73,6 +73,12 @@ def test_squared_errors_give_kernel_ridge(rows, class_weight):
     assert len(ours.vectors_) == len(X)
 
 
+def test_more_rows_than_memory_holds_are_refused(rows, monkeypatch):
+    monkeypatch.setattr("ferkit.model.kernel.MOST_ROWS", 100)
+    with pytest.raises(InputError, match=r"Got 400 rows .* at most 100\. Set loss"):
+        RBFSVM(loss="squared", calibrate=False).fit(*rows)
+
+
 def test_it_bends_where_a_line_cannot():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 2))

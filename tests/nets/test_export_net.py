@@ -1,0 +1,46 @@
+"""The tool that writes the network that ships, on the weights that ship."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ferkit
+from ferkit.faces import FaceExtractor
+from ferkit.features.onnx import OnnxNetwork
+from ferkit.sources import sample
+
+pytest.importorskip("tf2onnx", reason="exporting networks needs the extra 'train'")
+ASSETS = Path(ferkit.__file__).parent / "assets"
+OUTPUTS = ["logits", "embedding", "map", "votes"]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return FaceExtractor().fit_transform(sample(70, seed=5).pictures).crops
+
+
+def test_eight_bits_say_nearly_the_same(tmp_path, monkeypatch, faces, capsys):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "tools")
+    import export_net
+
+    try:
+        lines = [
+            "emotion,pixels,Usage",
+            *(f"{i % 7},{' '.join(map(str, face.ravel()))},Training" for i, face in enumerate(faces)),
+        ]
+        (tmp_path / "faces.csv").write_text("\n".join(lines))
+        for name, more in (("whole", ["--eight-bit", str(tmp_path / "faces.csv")]), ("float", [])):
+            export_net.main([str(ASSETS / "net.npz"), str(tmp_path / f"{name}.onnx"), *more])
+    finally:
+        sys.modules.pop("export_net", None)
+    assert "convolutions in 8 bits" in capsys.readouterr().out
+    whole, float_ = (OnnxNetwork(tmp_path / f"{name}.onnx") for name in ("whole", "float"))
+    assert (tmp_path / "whole.onnx").stat().st_size < 0.4 * (tmp_path / "float.onnx").stat().st_size
+    assert (whole.labels, whole.labels_of("votes")) == (float_.labels, float_.labels_of("votes"))
+    answers = [network.run(faces[..., None].astype(np.float32), OUTPUTS) for network in (whole, float_)]
+    for name in OUTPUTS:
+        assert np.corrcoef(*(answer[name].ravel() for answer in answers))[0, 1] > 0.98
+    same = np.mean(answers[0]["logits"].argmax(1) == answers[1]["logits"].argmax(1))
+    assert same >= 0.9
