@@ -9,7 +9,6 @@ import pytest
 def own_caches(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("caches")
-        patch.setenv("FERKIT_HOME", str(folder / "ferkit"))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield folder
 

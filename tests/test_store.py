@@ -416,7 +416,7 @@ def named(tmp_path, monkeypatch):
     from ferkit.features import onnx
 
     def elsewhere(name):
-        monkeypatch.setenv("FERKIT_HOME", str(tmp_path / name))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
 
     elsewhere("here")
     model = LogisticRegression().fit(np.arange(6.0)[:, None], list("aabbab"))

@@ -1,8 +1,9 @@
 """Feature families: ``Faces`` in, numbers named by family out."""
 
 from ferkit.features.base import FaceFeatures
-from ferkit.features.cache import FeatureCache, default_folder
+from ferkit.features.cache import FeatureCache
 from ferkit.features.fisher import FisherVectors
+from ferkit.features.folder import default_folder
 from ferkit.features.geometry import Geometry
 from ferkit.features.hog import HOG
 from ferkit.features.lbp import LBP

@@ -32,11 +32,6 @@ BAD = (OSError, ValueError, TypeError, EOFError)
 """What reading a file that is cut off, overwritten or gone can raise."""
 
 
-def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/ferkit`` or ``~/.cache/ferkit``. It is not made before something is kept in it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferkit"
-
-
 @dataclass(frozen=True)
 class FeatureCache:
     """Computed features on disk, found again by the content of each face.

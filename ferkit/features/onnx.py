@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError, ModelFileError
+from ferkit.features.folder import default_folder
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"
@@ -33,9 +34,8 @@ _DTYPES = {
 
 
 def cache_folder() -> Path:
-    """Folder of remembered networks: ``$FERKIT_HOME/nets``, or ``~/.cache/ferkit/nets``."""
-    home = os.environ.get("FERKIT_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "ferkit") / "nets"
+    """Folder of remembered networks: ``nets`` in the default folder."""
+    return default_folder() / "nets"
 
 
 def remember(data: bytes, suffix: str = ".onnx") -> str:

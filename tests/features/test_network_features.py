@@ -25,7 +25,7 @@ LABELS = ["anger", "happiness", "bored"]
 @pytest.fixture(autouse=True)
 def empty_home(tmp_path, monkeypatch):
     """No network is known but those that a test makes."""
-    monkeypatch.setenv("FERKIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(onnx_module, "_MEMORY", {})
     monkeypatch.setattr(onnx_module, "ASSETS", tmp_path / "assets")
     monkeypatch.setattr("ferkit.features.onnx.SHIPPED", tmp_path / "assets" / "net.onnx")
@@ -111,7 +111,7 @@ def test_remembered_network_is_found_by_its_hash():
 
 
 def test_cache_folder_without_a_setting(monkeypatch, tmp_path):
-    monkeypatch.delenv("FERKIT_HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "ferkit" / "nets"
 
@@ -128,7 +128,7 @@ def test_damaged_file_in_the_cache_is_never_used_and_is_replaced():
 
 def test_memory_stands_in_for_a_folder_that_cannot_be_written(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("FERKIT_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     data = network_bytes()
     assert find(remember(data)) == data
 
@@ -147,7 +147,7 @@ def test_user_without_a_home_folder(monkeypatch):
     def homeless():
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.delenv("FERKIT_HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(onnx_module.Path, "home", homeless)
     data = network_bytes()
     assert find(remember(data)) == data

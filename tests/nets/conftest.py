@@ -44,5 +44,5 @@ def small():
 def home(tmp_path_factory):
     """Networks are remembered in a folder of the test run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FERKIT_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("home")))
         yield
