@@ -161,8 +161,8 @@ class RBFSVM(FaceClassifier):
     def _mean_slopes(self, rows: Any, weights: Array) -> Array:
         """Slopes along ``rows`` from the origin to each row, for a weight of each vector; shape as ``rows``.
 
-        At the share ``t`` of the way a kernel's slope is ``-2 gamma (t row - vector) kernel``, and all kernels on the way
-        follow from one product of rows and vectors.
+        At the share ``t`` of the way a kernel's slope is ``-2 gamma (t row - vector) kernel``, and all kernels on the
+        way follow from one product of rows and vectors.
         """
         cross = rows @ self.vectors_.T
         cross = np.asarray(cross.toarray() if sparse.issparse(cross) else cross, dtype=np.float64)
