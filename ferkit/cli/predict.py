@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-_CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
+CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 
 @click.command("predict")
@@ -53,7 +53,7 @@ def predict(
     from ferkit.errors import PictureError
     from ferkit.predict import Predictor, columns
 
-    predictor = Predictor(model, faces, _CROPPED[cropped])
+    predictor = Predictor(model, faces, CROPPED[cropped])
     name = form or _default_form(output)
     options = {"width": shutil.get_terminal_size().columns} if name == "table" and _on_terminal(output) else {}
     with sinks.make(name, output, columns(predictor.labels), **options) as sink:

@@ -90,22 +90,29 @@ def occlusion_map(
     Returns
     -------
     ndarray of shape (n, height, width), dtype float64
-        Log-odds lost along the direction, each pixel the mean over the windows that cover it. Positive where the face
-        speaks for what is asked.
+        Log-odds lost along the direction, each pixel a mean over the windows that cover it, in which those around it
+        count most. Positive where the face speaks for what is asked.
 
     References
     ----------
     Zeiler and Fergus (2014). Visualizing and understanding convolutional networks. ECCV.
     """
     masks = _windows(faces.shape[1:], window, step)
+    weights = _shares(masks)
     asked = np.asarray(directions, dtype=np.float64)
     whole = explainer.scores(faces, asked)
     found = np.zeros(faces.shape)
     for i in range(len(faces)):
         covered = cover(np.repeat(faces.crops[[i]], len(masks), axis=0), masks, fill)
         lost = whole[i] - explainer.scores(faces[[i]], asked[i], covered, family)
-        found[i] = np.tensordot(lost, masks, axes=1) / np.maximum(masks.sum(axis=0), 1)
+        found[i] = np.tensordot(lost, weights, axes=1)
     return found
+
+
+def _shares(masks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much each window says about each pixel, in sum 1 over the windows: most where its middle is near."""
+    near = np.stack([cv2.GaussianBlur(mask, (0, 0), np.sqrt(mask.sum()) / 3) for mask in masks]) ** 4
+    return np.asarray(near / near.sum(axis=0))
 
 
 def _windows(shape: tuple[int, ...], window: int | None, step: int | None) -> NDArray[np.float64]:

@@ -264,7 +264,7 @@ class Explainer:
         parts = parts - parts.mean(axis=2, keepdims=True)
         return names, parts, self.log_odds(rows) - parts.sum(axis=1)
 
-    def evidence(self, X: Any, directions: Any, rows: Any = None) -> dict[str, Evidence]:
+    def evidence(self, X: Any, directions: Any, rows: Any = None, *, covering: bool = True) -> dict[str, Evidence]:
         """What speaks for what is asked, by family and pixel.
 
         Parameters
@@ -274,6 +274,8 @@ class Explainer:
             As ``direction`` gives them.
         rows : Features or None, default=None
             ``features(X)``, where it is at hand.
+        covering : bool, default=True
+            Explain families that cannot be taken apart by covering, which is slow; otherwise they are left out.
 
         Returns
         -------
@@ -290,6 +292,8 @@ class Explainer:
             if name in found:
                 slopes, columns = found[name]
                 maps = family.evidence_map(faces, columns, slopes.values)
+            if maps is None and not covering:
+                continue
             if maps is None:
                 one = name if len(self.families) > 1 else None
                 out[name] = Evidence(family, OCCLUSION, occlusion_map(self, faces, asked, family=one))
