@@ -263,7 +263,7 @@ def draw_waterfall(axes: Axes, explanation: Explanation) -> None:
     axes.set_yticks([-i for i in range(len(names))], names, fontsize=8.5)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=7.5)
-    axes.set_xlabel(f"log-odds of {explanation.label} over {explanation.against}", fontsize=8)
+    axes.set_xlabel(f"log-odds of {explanation.label} over {explanation.against}", fontsize=7.5, loc="right")
 
 
 def _show(axes: Axes, picture: NDArray[Any]) -> None:

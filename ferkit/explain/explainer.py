@@ -196,7 +196,9 @@ class Explainer:
     def features(self, X: Any) -> Any:
         """Numbers of faces, as the classifier gets them; the faces themselves for one that works on pixels."""
         faces = as_faces(X)
-        return self.pipeline[1].transform(faces) if self.families else faces
+        if not self.families:
+            return faces
+        return as_features(self.pipeline[1].transform(faces), next(iter(self.families)))
 
     def log_odds(self, X: Any) -> NDArray[np.float64]:
         """Log-odds of each label against the geometric mean of all; shape (n, n_labels). Softmax gives probabilities.
@@ -206,7 +208,7 @@ class Explainer:
         X : Faces, Features, or array-like of shape (n, height, width)
         """
         rows = X if isinstance(X, Features) else self.features(X)
-        proba = np.asarray(self._classifier.predict_proba(rows), dtype=np.float64)[:, self._columns]
+        proba = np.asarray(self._classifier.predict_proba(self._as_fitted(rows)), dtype=np.float64)[:, self._columns]
         logs = np.log(np.maximum(proba, np.finfo(np.float64).tiny))
         return np.asarray(logs - logs.mean(axis=1, keepdims=True))
 
@@ -254,7 +256,7 @@ class Explainer:
             return None
         if hasattr(self._classifier, "contributions"):
             names = list(self._classifier.families_)
-            parts = np.asarray(self._classifier.contributions(rows))[:, :, self._columns]
+            parts = np.asarray(self._classifier.contributions(self._as_fitted(rows)))[:, :, self._columns]
         else:
             asked = [self._evidence(rows, self.direction(label)) for label in self.labels]
             names = list(self.families)
@@ -359,14 +361,18 @@ class Explainer:
         """Slopes and evidence of the columns of each family that can be taken apart."""
         if not self.families or not isinstance(self._classifier, FaceClassifier):
             return {}
-        features = as_features(rows, next(iter(self.families)))
-        asked = np.broadcast_to(np.asarray(directions, dtype=np.float64), (len(features), len(self.labels)))
+        asked = np.broadcast_to(np.asarray(directions, dtype=np.float64), (len(rows), len(self.labels)))
         turned = np.empty_like(asked)
         turned[:, self._columns] = asked
-        found = self._classifier.slopes(rows, turned)
-        if list(found) == ["features"]:  # fitted on a plain matrix
-            found = {next(iter(self.families)): found["features"]}
-        return {name: (slopes, slopes.evidence(features[name])) for name, slopes in found.items()}
+        found = self._classifier.slopes(self._as_fitted(rows), turned)
+        if not isinstance(self.pipeline[1], FamilyUnion):
+            found = dict(zip(self.families, found.values(), strict=False))
+        return {name: (slopes, slopes.evidence(rows[name])) for name, slopes in found.items()}
+
+    def _as_fitted(self, rows: Any) -> Any:
+        """Numbers as the classifier met them at fit: a single family outside a union is a plain matrix."""
+        plain = isinstance(rows, Features) and not isinstance(self.pipeline[1], FamilyUnion)
+        return rows.matrix if plain else rows
 
     def _changed(self, faces: Faces, crops: NDArray[np.uint8], family: str | None) -> Any:
         """Numbers of changed faces, of which all families or only one have seen the change."""
@@ -378,8 +384,6 @@ class Explainer:
         if family not in self.families:
             raise InputError(f"Got family={family!r}, expected one of {list(self.families)}.")
         rows = self.features(faces)
-        if not isinstance(rows, Features):
-            return self.features(changed)
         return Features(rows[of].blocks | {family: self.families[family].transform(changed)}, rows.names)
 
 

@@ -55,6 +55,8 @@ class Overview:
     hog_family : HOG or None
     importance : dict of str to Importance
         By family.
+    titles : dict of str to str
+        Names of the families for people.
     skipped : list of (str, str)
         Pictures that could not be read, and why.
     """
@@ -66,6 +68,7 @@ class Overview:
     hog: dict[str, NDArray[np.float64]]
     hog_family: HOG | None
     importance: dict[str, Importance]
+    titles: dict[str, str]
     skipped: list[tuple[str, str]]
 
     def as_dict(self) -> dict[str, Any]:
@@ -210,6 +213,7 @@ def overview(
         hog={} if hog is None else mean_hog(hog, faces, names),
         hog_family=hog,
         importance=importance,
+        titles={name: drawing.family_title(name, family) for name, family in explainer.families.items()},
         skipped=skipped,
     )
 
@@ -227,7 +231,7 @@ def overview_panels(one: Overview) -> list[Panel]:
     """
     found = []
     if len(one.importance) > 1:
-        text = "Accuracy lost when a family's numbers are dealt out anew among the faces; whiskers: least and most."
+        text = "What is lost when its numbers are dealt out anew among the faces. Whiskers: least and most."
         found.append(Panel("What each family is worth", text, partial(_importance, one), True))
     for name in one.labels:
         crop = np.rint(one.faces[name]).astype(np.uint8)
@@ -276,7 +280,15 @@ def _importance(one: Overview, axes: Any) -> None:
     values = np.array([100 * one.importance[name].accuracy.mean() for name in order])
     ends = [[100 * f(one.importance[name].accuracy) for name in order] for f in (np.min, np.max)]
     reach = np.abs(np.array(ends) - values)
-    axes.barh(order, values, xerr=reach, color=drawing.FOR, height=0.6, ecolor="#333333", capsize=3)
+    axes.barh(
+        [one.titles[name] for name in order],
+        values,
+        xerr=reach,
+        color=drawing.FOR,
+        height=0.6,
+        ecolor="#333333",
+        capsize=3,
+    )
     for i, value in enumerate(values):
         axes.text(max(value, ends[1][i]), i, f"  {value:.1f}", va="center", fontsize=8)
     axes.axvline(0, color="#333333", linewidth=0.8)

@@ -160,7 +160,8 @@ def grid(drawn: Sequence[Panel], title: str, note: str = "") -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    columns = min(len(drawn), 3 if len(drawn) <= 6 else 4 if len(drawn) <= 12 else 5)
+    wide = (3,) if len(drawn) <= 6 else (5, 4, 3)
+    columns = min(len(drawn), min(wide, key=lambda n: -len(drawn) % n))  # the fewest empty places
     rows = -(-len(drawn) // columns)
     height = _TEXT + _SIDE + _SCALE
     size = columns * _WIDTH + _WIDTH - _SIDE, _HEAD + rows * height
