@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ferkit.explain.curves import Curves
 from ferkit.explain.explainer import OCCLUSION, Evidence, Explanation
 from ferkit.explain.hog_view import strokes
 from ferkit.features import HOG, LBP, FisherVectors, Geometry, NetworkFeatures, VisualWords
@@ -264,6 +265,18 @@ def draw_waterfall(axes: Axes, explanation: Explanation) -> None:
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=7.5)
     axes.set_xlabel(f"log-odds of {explanation.label} over {explanation.against}", fontsize=7.5, loc="right")
+
+
+def draw_curves(axes: Axes, curves: Curves) -> None:
+    """Mean deletion or insertion curve of faces, and that of random orders."""
+    ink = FOR if curves.kind == "insertion" else AGAINST
+    axes.plot(curves.shares, curves.values.mean(axis=0), color=ink, marker="o", markersize=3, label="strongest first")
+    axes.plot(curves.shares, curves.chance.mean(axis=0), color=GREY, linestyle="dashed", label="at random")
+    done = "shown" if curves.kind == "insertion" else "covered"
+    axes.set_xlabel(f"share of the face that is {done}", fontsize=8)
+    axes.set_ylabel("log-odds", fontsize=8)
+    axes.tick_params(labelsize=7.5)
+    axes.legend(frameon=False, fontsize=7.5)
 
 
 def _show(axes: Axes, picture: NDArray[Any]) -> None:

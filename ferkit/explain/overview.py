@@ -231,7 +231,7 @@ def overview_panels(one: Overview) -> list[Panel]:
     """
     found = []
     if len(one.importance) > 1:
-        text = "What is lost when its numbers are dealt out anew among the faces. Whiskers: least and most."
+        text = "Lost when its numbers are dealt out anew among faces. Whiskers: least and most."
         found.append(Panel("What each family is worth", text, partial(_importance, one), True))
     for name in one.labels:
         crop = np.rint(one.faces[name]).astype(np.uint8)

@@ -207,7 +207,7 @@ def _place(axes: Axes, panel: Panel, corner: tuple[float, float], size: tuple[fl
     if figure is not None:
         title = shorten(panel.title, 34, placeholder=" …")
         figure.text(x / size[0], (top + 0.42) / size[1], title, fontsize=9.5, fontweight="bold", va="center")
-        words = fill(panel.caption, 46)
+        words = fill(panel.caption, 44)
         figure.text(x / size[0], (top + 0.3) / size[1], words, fontsize=7.5, va="top", color="#444444")
 
 
