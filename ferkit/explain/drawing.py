@@ -36,10 +36,11 @@ PER_PLACE = f"log-odds per {PLACE}×{PLACE} pixels"
 """Evidence by pixel is shown for squares of this side."""
 LOST = "log-odds lost"
 
-_PATCHES = 5
+_PATCHES, _MEASURES = 5, 6
 _LINES = 0.5
 """Contour lines stand at this share of the strongest evidence."""
-_NOTHING = 1e-6
+NOTHING = 1e-5
+"""Evidence below this is rounding error."""
 
 
 def family_title(name: str, family: Any = None) -> str:
@@ -48,8 +49,9 @@ def family_title(name: str, family: Any = None) -> str:
 
 
 def limit_of(found: NDArray[Any]) -> float:
-    """Evidence at which colours are full: the strongest, but no single pixel alone."""
-    return max(float(np.quantile(np.abs(found), 0.995)), 1e-9) if found.size else 1.0
+    """Evidence at which colours are full: the strongest, but no single pixel alone, and no rounding error."""
+    strongest = float(np.quantile(np.abs(found), 0.995)) if found.size else 0.0
+    return strongest if strongest > NOTHING else 1.0
 
 
 def blended(crop: NDArray[np.uint8], found: NDArray[Any], limit: float | None = None) -> NDArray[np.float64]:
@@ -90,9 +92,9 @@ def draw_map(axes: Axes, crop: NDArray[np.uint8], found: NDArray[Any], *, unit: 
     limit = limit_of(found)
     _show(axes, blended(crop, found, limit))
     smooth: Any = cv2.GaussianBlur(np.asarray(found, dtype=np.float64), (0, 0), 1.5, borderType=cv2.BORDER_REPLICATE)
-    smooth = np.asarray(smooth) / max(limit_of(smooth), 1e-9)
+    smooth = np.asarray(smooth) / limit_of(smooth)
     for level, ink, style in ((-_LINES, AGAINST, "dashed"), (_LINES, FOR, "solid")):
-        if limit > _NOTHING and smooth.min() < level < smooth.max():
+        if smooth.min() < level < smooth.max():
             axes.contour(smooth, [level], colors=[ink], linestyles=[style], linewidths=1.3)
     _scale(axes, limit, unit)
 
@@ -173,7 +175,7 @@ def draw_patches(axes: Axes, words: VisualWords, face: Any, evidence: Evidence) 
 
 
 def draw_landmarks(axes: Axes, face: Any, evidence: Evidence) -> None:
-    """The landmark measures that spoke most, as lines on the face, with their names below."""
+    """The landmarks by how much they spoke, and the measures that spoke most as lines between them."""
     crop, points = face.crops[0], face.points[0]
     _show(axes, blended(crop, np.zeros(crop.shape), 1.0))
     columns = np.asarray(evidence.columns)[0]
@@ -186,14 +188,33 @@ def draw_landmarks(axes: Axes, face: Any, evidence: Evidence) -> None:
         linewidths=0,
         zorder=3,
     )
-    names = list(MEASURES)
-    strongest = np.argsort(-np.abs(columns[: len(names)]))[:_PATCHES]
-    for i in strongest[::-1]:
-        ring = points[points_of(names[i])] - 0.5
+    for i in _strongest_measures(evidence):
+        ring = points[points_of(list(MEASURES)[i])] - 0.5
         style = "solid" if columns[i] >= 0 else "dashed"
         axes.plot(ring[:, 0], ring[:, 1], color=FOR if columns[i] >= 0 else AGAINST, linestyle=style, linewidth=1.6)
-    text = "\n".join(f"{columns[i]:+.2f}  {measure_title(names[i])}" for i in strongest)
-    axes.set_xlabel(text, fontsize=7.5, loc="left", linespacing=1.3)
+    axes.set_xlim(-0.5, crop.shape[1] - 0.5)
+    axes.set_ylim(crop.shape[0] - 0.5, -0.5)
+
+
+def draw_measures(axes: Axes, evidence: Evidence) -> None:
+    """The landmark measures that spoke most, by name, with what they said in log-odds."""
+    columns = np.asarray(evidence.columns)[0]
+    chosen = _strongest_measures(evidence)
+    reach = max(float(np.abs(columns[chosen]).max()), 1e-9)
+    for row, i in enumerate(chosen):
+        value = float(columns[i])
+        axes.barh(-row, value, color=FOR if value >= 0 else AGAINST, height=0.3)
+        name = f"{measure_title(list(MEASURES)[i])}  {value:+.2f}"
+        axes.text(-reach, 0.24 - row, name, fontsize=7.5, va="bottom")
+        axes.plot([0, 0], [-row - 0.22, -row + 0.22], color="#333333", linewidth=0.8)
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-len(chosen) + 0.6, 0.8)
+    bare(axes)
+
+
+def _strongest_measures(evidence: Evidence) -> list[int]:
+    said = np.abs(np.asarray(evidence.columns)[0, : len(MEASURES)])
+    return [int(i) for i in np.argsort(-said)[:_MEASURES]]
 
 
 def draw_family(axes: Axes, face: Any, evidence: Evidence) -> None:

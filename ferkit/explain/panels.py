@@ -120,8 +120,9 @@ def panels(explanation: Explanation, picture: NDArray[np.uint8] | None = None, b
         title = f"{one.label[:1].upper()}{one.label[1:]}, not {one.against}"
         text = f"Orange speaks for {one.label}, blue for {one.against}."
         found.append(Panel(title, text, partial(_map, crop, one.contrast_map)))
-    text = f"Orange: covered, {one.label} loses. Blue: covered, it gains."
-    found.append(Panel("When a part is covered", text, partial(_covered, crop, one.occlusion)))
+    if np.abs(one.occlusion).max() > drawing.NOTHING:  # landmarks alone do not see a cover
+        text = f"Orange: covered, {one.label} loses. Blue: covered, it gains."
+        found.append(Panel("When a part is covered", text, partial(_covered, crop, one.occlusion)))
     for name in one.evidence:
         if len(one.evidence) == 1 or _says(one, name):
             found += _of_family(one, name)
@@ -221,7 +222,7 @@ def _of_family(one: Explanation, name: str) -> list[Panel]:
     evidence, face = one.evidence[name], one.face
     family, title = evidence.family, drawing.family_title(name, evidence.family)
     how = HOWS[evidence.method]
-    found = []
+    found: list[Panel] = []
     if isinstance(family, HOG):
         text = "Strokes along the edges, from the cells that the classifier used."
         found.append(Panel(f"{title}: the view", text, partial(_hog, family, face.crops[0])))
@@ -233,6 +234,9 @@ def _of_family(one: Explanation, name: str) -> list[Panel]:
         found.append(Panel(f"{title}: the codes", text, partial(_codes, one, name)))
         text = f"Cells for and against {one.label} ({how})."
         return [*found, Panel(f"{title}: the evidence", text, partial(_family, one, name))]
+    if isinstance(family, Geometry) and evidence.columns is not None:
+        text = "Measures that spoke most, in log-odds; AU: facial action unit."
+        found.append(Panel(f"{title}: the measures", text, partial(_measures, one, name)))
     texts = {
         VisualWords: "Framed: patches that spoke most, solid for, dashed against",
         FisherVectors: f"Cells of 1/{getattr(family, 'cells', 4)} of the face for and against {one.label}",
@@ -240,7 +244,7 @@ def _of_family(one: Explanation, name: str) -> list[Panel]:
         NetworkFeatures: f"Class activation map: places for and against {one.label}",
     }
     text = texts.get(type(family), f"For and against {one.label}")
-    return [Panel(title, f"{text} ({how}).", partial(_family, one, name))]
+    return [Panel(title, f"{text} ({how}).", partial(_family, one, name)), *found]
 
 
 def _grey(crop: NDArray[np.uint8], axes: Axes) -> None:
@@ -282,6 +286,10 @@ def _hog(hog: HOG, crop: NDArray[np.uint8], axes: Axes) -> None:
 def _codes(one: Explanation, name: str, axes: Axes) -> None:
     evidence: Any = one.evidence[name]
     drawing.draw_codes(axes, evidence.family, one.face.crops[0], evidence)
+
+
+def _measures(one: Explanation, name: str, axes: Axes) -> None:
+    drawing.draw_measures(axes, one.evidence[name])
 
 
 def _family(one: Explanation, name: str, axes: Axes) -> None:
