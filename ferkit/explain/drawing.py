@@ -297,7 +297,9 @@ def draw_curves(axes: Axes, curves: Curves) -> None:
     axes.set_xlabel(f"share of the face that is {done}", fontsize=8)
     axes.set_ylabel("log-odds", fontsize=8)
     axes.tick_params(labelsize=7.5)
-    axes.legend(frameon=False, fontsize=7.5)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend
+    axes.legend(frameon=False, fontsize=7.5, loc="upper right")
 
 
 def _show(axes: Axes, picture: NDArray[Any]) -> None:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from ferkit import store
 from ferkit.errors import InputError
 from ferkit.explain.covering import occlusion_map
+from ferkit.explain.pixels import network_pipeline
 from ferkit.features import FaceFeatures, FamilyUnion
+from ferkit.labels import ordered
 from ferkit.model.base import FaceClassifier
 from ferkit.records import Faces, Features, as_faces, as_features
 
@@ -162,9 +164,7 @@ class Explainer:
 
     def __init__(self, model: Any = None) -> None:
         given = getattr(model, "pipeline", model)
-        self.pipeline = given if hasattr(given, "steps") else store.load(given).pipeline
-        from ferkit.labels import ordered
-
+        self.pipeline = network_pipeline(given if hasattr(given, "steps") else store.load(given).pipeline)
         self._classifier = self.pipeline[-1]
         classes = [str(name) for name in self.pipeline.classes_]
         self.labels: list[str] = ordered(classes)

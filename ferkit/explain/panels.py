@@ -8,6 +8,7 @@ from functools import partial
 from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _WIDTH, _SIDE, _TEXT, _SCALE, _HEAD = 2.8, 2.5, 0.58, 0.5, 0.86
 """Inches: of a panel, of its drawing, of the words above it and the scale below, of the heading of the figure."""
+
+_LARGEST = 800
+"""Pixels of the longer side of a picture that is drawn."""
 
 _LEAST = 0.005
 """A family that says less than this, in log-odds, is not drawn."""
@@ -98,17 +102,13 @@ def panels(explanation: Explanation, picture: NDArray[np.uint8] | None = None, b
     list of Panel
     """
     one, crop = explanation, explanation.face.crops[0]
-    found = [
-        Panel(
-            "What the model sees",
-            f"The face, cut out, {crop.shape[1]}×{crop.shape[0]} grey pixels.",
-            partial(_grey, crop),
-        )
-    ]
+    sees = f"The face, cut out, {crop.shape[1]}×{crop.shape[0]} grey pixels."
+    framed = "The face that is explained is framed."
+    if not explanation.face.found[0]:
+        framed = "No face was found: the middle is explained."
+    found = [Panel("What the model sees", sees, partial(_grey, crop))]
     if picture is not None and picture.shape[:2] != crop.shape:
-        found.insert(
-            0, Panel("The picture", "The face that is explained is framed.", partial(_picture, picture, box_xyxy))
-        )
+        found.insert(0, Panel("The picture", framed, partial(_picture, picture, box_xyxy)))
     found.append(Panel("How sure it is", "Probability of each expression.", partial(_probabilities, one), True))
     if len(one.contributions) > 1:
         text = f"What each family of features adds. Right of 0 the answer is {one.label}, left {one.against}."
@@ -253,7 +253,12 @@ def _grey(crop: NDArray[np.uint8], axes: Axes) -> None:
 
 
 def _picture(picture: NDArray[np.uint8], box_xyxy: Any, axes: Axes) -> None:
-    axes.imshow(picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255)
+    height, width = picture.shape[:2]
+    size = [max(1, round(side * min(1.0, _LARGEST / max(height, width)))) for side in (width, height)]
+    small = cv2.resize(
+        picture, size, interpolation=cv2.INTER_AREA
+    )  # Matplotlib takes long for a photo of 12 megapixels
+    axes.imshow(small, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255, extent=(0, width, height, 0))
     drawing.bare(axes)
     if box_xyxy is not None:
         from matplotlib.patches import Rectangle

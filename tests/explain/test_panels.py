@@ -91,6 +91,14 @@ def test_the_same_explanation_gives_the_same_file(why):
     assert figure_bytes(figure(why["cnn"])) == figure_bytes(figure(why["cnn"]))
 
 
+def test_a_picture_without_a_face_says_so(explainers, held):
+    middle = Faces(held[0].crops[:1], found=[False])
+    first = panels(explainers["hog"].explain(middle)[0], np.zeros((3000, 2000), np.uint8), (0, 500, 2000, 2500))[0]
+    assert first.caption == "No face was found: the middle is explained."
+    (drawn,) = drawing_of(first).axes[0].get_images()
+    assert drawn.get_array().shape == (800, 533)
+
+
 def test_headlines(explainers, held):
     face, explainer = held[0][3], explainers["hybrid"]
     best = explainer.explain(face)[0]
