@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -37,6 +38,7 @@ PER_PLACE = f"log-odds per {PLACE}×{PLACE} pixels"
 LOST = "log-odds lost"
 
 _PATCHES, _MEASURES = 5, 6
+_TICK = 14
 _LINES = 0.5
 """Contour lines stand at this share of the strongest evidence."""
 NOTHING = 1e-5
@@ -46,6 +48,22 @@ NOTHING = 1e-5
 def family_title(name: str, family: Any = None) -> str:
     """Name of a family for people; that of the recipe for a family of one's own."""
     return TITLES.get(type(family), name)
+
+
+def cut(text: str, length: int) -> str:
+    """A text of at most so many characters.
+
+    Examples
+    --------
+    >>> cut("an extraordinarily good mood", 16)
+    'an extraordinar…'
+    """
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def tick(name: str) -> str:
+    """A name beside a bar, in at most two lines."""
+    return fill(cut(name, 2 * _TICK), _TICK)
 
 
 def limit_of(found: NDArray[Any]) -> float:
@@ -248,7 +266,8 @@ def draw_probabilities(axes: Axes, probabilities: Mapping[str, float]) -> None:
     names = ordered(probabilities)[::-1]
     values = [probabilities[name] for name in names]
     inks = [colour(name, i) for i, name in enumerate(names[::-1])][::-1]
-    axes.barh(names, values, color=inks, height=0.7)
+    axes.barh(range(len(names)), values, color=inks, height=0.7)
+    axes.set_yticks(range(len(names)), [tick(name) for name in names])
     for i, value in enumerate(values):
         axes.text(value + 0.02, i, f"{value:.0%}", va="center", fontsize=8)
     axes.set_xlim(0, 1.2)
@@ -282,10 +301,12 @@ def draw_waterfall(axes: Axes, explanation: Explanation) -> None:
         axes.text(max(left, left + value) + room * 0.08, -i, f"{value:+.2f}", va="center", fontsize=8)
     axes.set_xlim(low - room * 0.1, high + room)
     axes.axvline(0, color="#333333", linewidth=0.8)
-    axes.set_yticks([-i for i in range(len(names))], names, fontsize=8.5)
+    axes.set_yticks([-i for i in range(len(names))], [tick(name) for name in names], fontsize=8.5)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=7.5)
-    axes.set_xlabel(f"log-odds of {explanation.label} over {explanation.against}", fontsize=7.5, loc="right")
+    axes.set_xlabel(
+        f"log-odds of {cut(explanation.label, 14)} over {cut(explanation.against, 14)}", fontsize=7.5, loc="right"
+    )
 
 
 def draw_curves(axes: Axes, curves: Curves) -> None:

@@ -281,7 +281,7 @@ def _importance(one: Overview, axes: Any) -> None:
     ends = [[100 * f(one.importance[name].accuracy) for name in order] for f in (np.min, np.max)]
     reach = np.abs(np.array(ends) - values)
     axes.barh(
-        [one.titles[name] for name in order],
+        [drawing.tick(one.titles[name]) for name in order],
         values,
         xerr=reach,
         color=drawing.FOR,

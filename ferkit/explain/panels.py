@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from textwrap import fill, shorten
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -81,7 +81,7 @@ def key(explanation: Explanation) -> str:
     explanation : Explanation
     """
     return (
-        f"Orange and solid lines speak for {explanation.label}, blue and dashed lines against. "
+        f"Orange and solid lines speak for {drawing.cut(explanation.label, 30)}, blue and dashed lines against. "
         "Log-odds: +0.7 doubles the odds, −0.7 halves them."
     )
 
@@ -174,7 +174,9 @@ def grid(drawn: Sequence[Panel], title: str, note: str = "") -> Figure:
             place.remove()
             continue
         _place(place, drawn[i], (left, size[1] - top - _SIDE), size)
-    made.text(0.3 / size[0], 1 - 0.34 / size[1], shorten(title, 105, placeholder=" …"), fontsize=13, va="center")
+    made.text(
+        0.3 / size[0], 1 - 0.34 / size[1], drawing.cut(title, 105 if columns > 2 else 70), fontsize=13, va="center"
+    )
     made.text(0.3 / size[0], 1 - 0.62 / size[1], note, fontsize=8.5, va="center", color="#444444")
     return made
 
@@ -206,9 +208,9 @@ def _place(axes: Axes, panel: Panel, corner: tuple[float, float], size: tuple[fl
     figure = axes.get_figure(root=True)
     top = y + _SIDE
     if figure is not None:
-        title = shorten(panel.title, 34, placeholder=" …")
+        title = drawing.cut(panel.title, 31)
         figure.text(x / size[0], (top + 0.42) / size[1], title, fontsize=9.5, fontweight="bold", va="center")
-        words = fill(panel.caption, 44)
+        words = fill(panel.caption, 44, max_lines=2, placeholder=" …")
         figure.text(x / size[0], (top + 0.3) / size[1], words, fontsize=7.5, va="top", color="#444444")
 
 

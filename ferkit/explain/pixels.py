@@ -1,4 +1,4 @@
-"""A network that works on pixels, as two steps: its logits as a feature family, and what makes probabilities of them."""
+"""A network that works on pixels, as two steps: its logits as a feature family, and what turns them into shares."""
 
 from __future__ import annotations
 

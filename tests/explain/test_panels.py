@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,16 +62,27 @@ def test_panels_of_a_single_model(why):
 
 
 def test_a_family_that_says_nothing_is_not_drawn(why):
-    from dataclasses import replace
-
     silent = {**why["hybrid"].contributions, "lbp": dict.fromkeys(why["hybrid"].probabilities, 0.0)}
     found = titles(panels(replace(why["hybrid"], contributions=silent)))
     assert not any("LBP" in title for title in found)
 
 
-@pytest.mark.parametrize("name", ["hybrid", "cnn", "foreign"])
+def renamed(one, **names):
+    """An explanation whose labels have other names."""
+
+    def turn(values):
+        return {names.get(label, label): value for label, value in values.items()}
+
+    parts = {name: turn(getattr(one, name)) for name in ("probabilities", "log_odds", "bias")}
+    families = {family: turn(part) for family, part in one.contributions.items()}
+    label, against = (names.get(name, name) for name in (one.label, one.against))
+    return replace(one, label=label, against=against, contributions=families, **parts)
+
+
+@pytest.mark.parametrize("name", ["hybrid", "cnn", "foreign", "long names"])
 def test_words_do_not_overlap(why, name):
-    made = figure(why[name], PICTURE, (20, 20, 120, 120))
+    one = why.get(name) or renamed(why["hybrid"], happiness="an extraordinarily good mood", neutral="x" * 60)
+    made = figure(one, PICTURE, (20, 20, 120, 120))
     drawer = FigureCanvasAgg(made).get_renderer()
     made.draw(drawer)
     boxes = [text.get_window_extent(drawer) for text in made.texts if text.get_text()]
@@ -128,8 +140,6 @@ def test_the_page_stands_alone(why):
 
 
 def test_labels_of_a_stranger_are_only_text(explainers, held):
-    from dataclasses import replace
-
     one = explainers["hog"].explain(held[0][0])[0]
     text = page([(replace(one, source="<script>alert(1)</script>"), [])])
     assert "<script" not in text
