@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ferkit.augment": ("Augment",),
+    "ferkit.explain": ("Explainer",),
     "ferkit.faces": ("FaceExtractor",),
     "ferkit.features": (
         "FamilyUnion",
@@ -59,6 +60,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from ferkit.augment import Augment as Augment
+    from ferkit.explain import Explainer as Explainer
     from ferkit.faces import FaceExtractor as FaceExtractor
     from ferkit.features import HOG as HOG
     from ferkit.features import LBP as LBP

@@ -137,6 +137,22 @@ class Predictor:
             raise met
         return [reading for reading in self._given([met]) if isinstance(reading, Reading)]
 
+    def faces_in(self, inputs: Any) -> Iterator[tuple[Frame, Faces] | PictureError]:
+        """Everything that is named, with its faces, before the model reads them.
+
+        Parameters
+        ----------
+        inputs : str, Path, bytes, ndarray, Frame, int, or a list of these
+            What ``sources.pictures`` takes.
+
+        Yields
+        ------
+        (Frame, Faces) or PictureError
+            Where no face is found in a still picture, its middle with ``found`` False.
+        """
+        with closing(sources.pictures(inputs)) as frames:  # type: ignore[type-var]
+            yield from map(self._met, frames)
+
     def _met(self, item: Frame | PictureError) -> tuple[Frame, Faces] | PictureError:
         """A frame with its faces, counted; or the error in its place."""
         if isinstance(item, Frame):

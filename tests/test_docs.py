@@ -21,7 +21,16 @@ def test_the_command_page_is_current():
     assert text == page, "run: python tools/write_command_pages.py"
 
 
-PAGES = ["recipes.md", "architecture.md", "commands.md", "model_card.md", "data.md", "live.md"]
+PAGES = [
+    "recipes.md",
+    "architecture.md",
+    "commands.md",
+    "model_card.md",
+    "data.md",
+    "live.md",
+    "explain.md",
+    "gallery.md",
+]
 
 
 @pytest.mark.parametrize("name", PAGES)

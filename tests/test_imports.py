@@ -24,6 +24,7 @@ ALLOWED = {
 }
 LOWER = set(ALLOWED)
 ALLOWED |= {"recipe": LOWER | {"store"}, "store": LOWER | {"recipe"}, "evaluate": LOWER | {"recipe", "store"}}
+ALLOWED["explain"] = LOWER | {"recipe", "store", "predict"}
 ALLOWED["predict"] = LOWER | {"store"}
 ALLOWED["live"] = set(ALLOWED)
 HEAVY = ("numpy", "scipy", "sklearn", "skimage", "cv2", "dlib", "PIL", "onnxruntime", "skops", "tensorflow", "keras")

@@ -17,6 +17,7 @@ COMMANDS = {
     "fit": "Train a model from a recipe.",
     "predict": "Read expressions from pictures, folders or videos.",
     "live": "Read expressions while they happen: a camera, a stream, a video.",
+    "explain": "Show why: what the model saw, and what spoke for and against.",
     "evaluate": "Score a model on a labelled data set.",
     "data": "Inspect, collect, prepare and augment pictures.",
     "info": "Say what a model is, was trained on and scores.",
@@ -90,6 +91,7 @@ def main() -> None:
 
     \b
     ferkit predict photo.jpg
+    ferkit explain photo.jpg
     ferkit live
     ferkit fit pipelines/hybrid.yaml --data fer2013.csv -o mine.ferkit
     ferkit evaluate my_photos/ --model mine.ferkit

@@ -11,7 +11,7 @@ import click
 
 from ferkit.cli.startup import import_scikit_learn
 
-_CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
+CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 
 @click.command("predict")
@@ -56,7 +56,7 @@ def predict(
     from ferkit.errors import PictureError
     from ferkit.predict import Predictor, columns
 
-    predictor = Predictor(model, faces, _CROPPED[cropped])
+    predictor = Predictor(model, faces, CROPPED[cropped])
     name = form or _default_form(output)
     options = {"width": shutil.get_terminal_size().columns} if name == "table" and _on_terminal(output) else {}
     with sinks.make(name, output, columns(predictor.labels), **options) as sink:

@@ -65,6 +65,29 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "crop_shape_")
         return np.asarray([f"{self.family}/{name}" for name in self._names()], dtype=object)
 
+    def evidence_map(self, X: Any, evidence: Any, slopes: np.ndarray) -> np.ndarray | None:
+        """Evidence of the columns, given back to the pixels that they were computed from.
+
+        Parameters
+        ----------
+        X : Faces or array-like of shape (n, height, width)
+            The faces.
+        evidence : ndarray or csr_array of shape (n, n_features)
+            What each number of each face speaks for, in any unit.
+        slopes : ndarray of shape (n, n_features)
+            What one more of each number would speak for.
+
+        Returns
+        -------
+        ndarray of shape (n, height, width), dtype float64, or None
+            For each face the same sum as its evidence. None for a family that does not know its places.
+        """
+        check_is_fitted(self, "crop_shape_")
+        return self._evidence_map(as_faces(X), evidence, slopes)
+
+    def _evidence_map(self, faces: Faces, evidence: Any, slopes: np.ndarray) -> np.ndarray | None:
+        return None
+
     def _check(self, X: Any, *, fitting: bool) -> Faces:
         faces = as_faces(X)
         if fitting and len(faces) == 0:

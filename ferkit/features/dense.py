@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ferkit.errors import InputError
 from ferkit.features.base import FaceFeatures
 from ferkit.features.settings import is_list, is_number, is_whole
-from ferkit.features.sift import dense_sift, gradient_maps, grid, root_sift
+from ferkit.features.sift import BIN_WIDTH, BINS, dense_sift, gradient_maps, grid, root_sift
 
 CHUNK = 8
 """Faces described at a time: their gradient maps stay in a core's cache."""
@@ -53,6 +53,48 @@ class DenseDescriptors(FaceFeatures):
         found = np.concatenate([dense_sift(maps, rows, columns, float(size)) for size in self.sizes], axis=1)
         return root_sift(found) if self.root else found
 
+    def patches(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Where each descriptor of ``describe`` looks.
+
+        Parameters
+        ----------
+        shape : tuple of (int, int)
+            Height and width of the crop.
+
+        Returns
+        -------
+        ndarray of shape (n_descriptors, 4), dtype float64
+            Boxes (x1, y1, x2, y2) in pixels of the crop; they may reach beyond it.
+        """
+        rows, columns = ((np.asarray(places) + 0.5) / self.upsample for places in self._grids(shape))
+        y, x = (places.ravel() for places in np.meshgrid(rows, columns, indexing="ij"))
+        half = [BINS * BIN_WIDTH * size / 2 / self.upsample for size in self.sizes]
+        return np.concatenate([np.column_stack([x - h, y - h, x + h, y + h]) for h in half])
+
+    def spread(self, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Numbers of descriptors, spread over the pixels that they look at.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, n_descriptors)
+        shape : tuple of (int, int)
+            Height and width of the crop.
+
+        Returns
+        -------
+        ndarray of shape (n, height, width), dtype float64
+            For each face the same sum; most of a number goes to the middle of its patch.
+        """
+        rows, columns = (len(places) for places in self._grids(shape))
+        boxes = self.patches(shape).reshape(len(self.sizes), rows, columns, 4)
+        values = np.asarray(values, dtype=np.float64).reshape(len(values), len(self.sizes), rows, columns)
+        found = np.zeros((len(values), *shape))
+        for scale, box in enumerate(boxes):
+            down = _tents(box[:, 0, 1], box[:, 0, 3], shape[0])
+            across = _tents(box[0, :, 0], box[0, :, 2], shape[1])
+            found += down.T @ values[:, scale] @ across
+        return found
+
     def _sample(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Descriptors of some faces, at most ``max_descriptors`` of them."""
         rng = np.random.default_rng(self.seed)
@@ -92,6 +134,13 @@ class DenseDescriptors(FaceFeatures):
                 raise InputError(f"Got {name}={getattr(self, name)!r}, expected a number above 0.")
         if not is_list(self.sizes) or not all(is_number(size) and size > 0 for size in self.sizes):
             raise InputError(f"Got sizes={self.sizes!r}, expected a list of numbers above 0.")
+
+
+def _tents(starts: NDArray[np.float64], ends: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Weight of each pixel for each patch along one side, in sum 1; shape (n_patches, length)."""
+    middles, half = (starts + ends)[:, None] / 2, (ends - starts)[:, None] / 2
+    weights = np.maximum(0, 1 - np.abs(np.arange(length) + 0.5 - middles) / np.maximum(half, 1))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def at_least(family: Any, name: str, least: int) -> None:

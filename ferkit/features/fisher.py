@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ferkit.errors import InputError
 from ferkit.features.dense import CHUNK, JOB, DenseDescriptors, at_least
 from ferkit.features.sift import BINS, ORIENTATIONS
-from ferkit.records import Faces
+from ferkit.records import Faces, as_faces
 
 _ITERATIONS = 25
 _SMALL = 1e-12
@@ -153,6 +153,47 @@ class FisherVectors(DenseDescriptors):
         if self.mirror:
             whole = np.asarray((whole + self._pooled(self._mirrored(found))) / 2, np.float32)
         return whole
+
+    def cell_evidence(self, X: Any, evidence: NDArray[Any], slopes: NDArray[Any]) -> NDArray[np.float64]:
+        """Evidence of the columns by the cell of the face that they come from.
+
+        Parameters
+        ----------
+        X : Faces or array-like of shape (n, height, width)
+            The faces.
+        evidence, slopes : ndarray of shape (n, n_features)
+            What each number speaks for, and what one more of it would.
+
+        Returns
+        -------
+        ndarray of shape (n, cells, cells), dtype float64
+            Where the mean with the mirror image was taken, each side gets what its own vectors speak for.
+        """
+        faces, side = as_faces(X), self.cells
+        totals = np.asarray(evidence, dtype=np.float64).reshape(len(faces), side, side, -1).sum(axis=3)
+        if not self.mirror:
+            return totals
+        halves = np.stack([self._half(faces.crops[i : i + 1], slopes[i]) for i in range(len(faces))])
+        rest = (totals - halves.sum(axis=1)) / 2  # the same for every face: it speaks for neither side
+        own, mirrored = halves[:, 0] + rest, halves[:, 1] + rest
+        return np.asarray(own + mirrored[:, :, ::-1])
+
+    def _half(self, crops: NDArray[np.uint8], slopes: NDArray[Any]) -> NDArray[np.float64]:
+        """What the face's own vectors and those of its mirror image speak for, shape (2, cells, cells)."""
+        found = self.describe(crops)
+        views = [self._pooled(found)[0] / 2, self._pooled(self._mirrored(found))[0] / 2]
+        length = 1.0
+        if self.n_axes is not None:
+            length = float(np.linalg.norm((views[0] + views[1] - self.cell_centre_) @ self.cell_axes_))
+            views = [view @ self.cell_axes_ for view in views]
+        along = slopes.reshape(self.cells**2, -1) / max(length, _SMALL)
+        return np.stack([(view * along).sum(axis=1).reshape(self.cells, self.cells) for view in views])
+
+    def _evidence_map(self, faces: Faces, evidence: Any, slopes: NDArray[Any]) -> NDArray[np.float64]:
+        cells = self.cell_evidence(faces, evidence, slopes)
+        row, col = (np.arange(extent) * self.cells // extent for extent in faces.shape[1:])
+        pixels = np.outer(np.bincount(row), np.bincount(col))
+        return (cells / pixels)[:, row[:, None], col]
 
     def _learn(self, faces: Faces, y: Any) -> None:
         self._check_params()

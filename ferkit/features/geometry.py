@@ -21,6 +21,9 @@ RIGHT_LIDS, LEFT_LIDS = ((37, 38), (40, 41)), ((43, 44), (46, 47))
 OUTER_LIP, INNER_LIP = tuple(range(48, 60)), tuple(range(60, 68))
 EYES = RIGHT_EYE + LEFT_EYE
 
+_SPOT = 1.5
+"""Deviation in pixels of the spot that a landmark's evidence is drawn as."""
+
 Points = int | tuple[int, ...]
 
 # Each measure is a kind and its points; a group of points stands for its centre. "down" and "across" are the parts of
@@ -150,8 +153,45 @@ class Geometry(FaceFeatures):
         flag = missing.any(axis=1).astype(np.float32)
         return np.column_stack([np.where(missing, self.mean_, values), flag])
 
+    def _evidence_map(self, faces: Faces, evidence: Any, slopes: NDArray[Any]) -> NDArray[np.float64]:
+        height, width = faces.shape[1:]
+        down, across = np.mgrid[:height, :width] + 0.5
+        found = np.zeros(faces.shape)
+        for i, points in enumerate(faces.points):
+            at = points.reshape(-1, 2).astype(np.float64)
+            seen = np.nan_to_num(at.clip(0, (width, height)), nan=min(height, width) / 2)
+            far = (down[..., None] - seen[:, 1]) ** 2 + (across[..., None] - seen[:, 0]) ** 2
+            spots = np.exp(-far / (2 * _SPOT**2))
+            found[i] = (spots / spots.sum(axis=(0, 1))) @ point_evidence(evidence[i])
+            found[i] += evidence[i][-1] / (height * width)  # lost landmarks have no place
+        return found
+
     def _names(self) -> list[str]:
         return [*MEASURES, "missing"]
+
+
+def points_of(name: str) -> list[int]:
+    """Landmarks that a measure of ``MEASURES`` is taken between, each once, in order."""
+    groups = MEASURES[name][1]
+    return list(dict.fromkeys(p for group in groups for p in ((group,) if isinstance(group, int) else group)))
+
+
+def point_evidence(evidence: NDArray[Any]) -> NDArray[np.float64]:
+    """Evidence of the measures of one face, shared out among their landmarks.
+
+    Parameters
+    ----------
+    evidence : ndarray of shape (n_measures,) or longer
+
+    Returns
+    -------
+    ndarray of shape (68,), dtype float64
+    """
+    found = np.zeros(N_POINTS)
+    for name, value in zip(MEASURES, evidence, strict=False):
+        points = points_of(name)
+        found[points] += value / len(points)
+    return found
 
 
 def measure(points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -112,6 +112,39 @@ class HOG(FaceFeatures):
             out[rows] = self._histograms(faces.crops[rows], [side])[0]
         return out
 
+    def cell_evidence(self, evidence: NDArray[Any]) -> dict[int, NDArray[np.float64]]:
+        """Evidence of the columns, added up by cell and direction.
+
+        Parameters
+        ----------
+        evidence : ndarray of shape (n, n_features)
+            Something of each column, such as what it speaks for.
+
+        Returns
+        -------
+        dict of int to ndarray of shape (n, rows, cols, orientations), dtype float64
+            By the side of the cells. A cell that occurs in several blocks gets the sum of them.
+        """
+        found, start, size = {}, 0, self.block
+        for side in self._sides(self.crop_shape_):
+            width = _width(self, self.crop_shape_, side)
+            rows, cols = (extent // side for extent in self.crop_shape_)
+            shape = (len(evidence), rows - size + 1, cols - size + 1, size, size, self.orientations)
+            blocks = np.asarray(evidence[:, start : start + width], dtype=np.float64).reshape(shape)
+            cells = np.zeros((len(evidence), rows, cols, self.orientations))
+            for i in range(size):
+                for j in range(size):
+                    cells[:, i : i + shape[1], j : j + shape[2]] += blocks[:, :, :, i, j]
+            found[side], start = cells, start + width
+        return found
+
+    def _evidence_map(self, faces: Faces, evidence: Any, slopes: NDArray[Any]) -> NDArray[np.float64]:
+        found = np.zeros(faces.shape)
+        for side, cells in self.cell_evidence(evidence).items():
+            spread = np.kron(cells.sum(axis=3), np.full((1, side, side), 1 / side**2))
+            found[:, : spread.shape[1], : spread.shape[2]] += spread
+        return found
+
     def _learn(self, faces: Faces, y: Any) -> None:
         self._sides(faces.shape[1:])
 

@@ -107,6 +107,32 @@ class LBP(FaceFeatures):
             out[rows] = _codes(faces.crops[rows], self.points, radius, self.method)
         return out
 
+    def cell_evidence(self, evidence: NDArray[Any]) -> dict[float, NDArray[np.float64]]:
+        """Evidence of the columns by cell and code.
+
+        Parameters
+        ----------
+        evidence : ndarray of shape (n, n_features)
+            Something of each column, such as what it speaks for.
+
+        Returns
+        -------
+        dict of float to ndarray of shape (n, rows, cols, n_codes), dtype float64
+            By radius.
+        """
+        cells = np.asarray(evidence, dtype=np.float64).reshape(len(evidence), len(self.radii), *self.grid, -1)
+        return {radius: cells[:, scale] for scale, radius in enumerate(self.radii)}
+
+    def _evidence_map(self, faces: Faces, evidence: Any, slopes: NDArray[Any]) -> NDArray[np.float64]:
+        found = np.zeros(faces.shape)
+        for radius, cells in self.cell_evidence(evidence).items():
+            margin = ceil(radius)
+            inside = (slice(None), *(slice(margin, extent - margin) for extent in faces.shape[1:]))
+            row, col = (_cell(e - 2 * margin, n) for e, n in zip(faces.shape[1:], self.grid, strict=True))
+            pixels = np.outer(np.bincount(row), np.bincount(col))
+            found[inside] += (cells.sum(axis=3) / pixels)[:, row[:, None], col]
+        return found
+
     def _learn(self, faces: Faces, y: Any) -> None:
         self._check_settings(faces.shape[1:])
 

@@ -12,7 +12,7 @@ from ferkit.errors import InputError, ModelFileError
 from ferkit.features import onnx
 from ferkit.features.base import FaceFeatures
 from ferkit.features.onnx import OnnxNetwork, find, open_network, remember
-from ferkit.records import Faces
+from ferkit.records import Faces, as_faces
 
 _SCALES = ("raw", "unit", "signed", "standard", "imagenet")
 _LAYOUTS = ("auto", "nhwc", "nchw")
@@ -117,6 +117,51 @@ class NetworkFeatures(FaceFeatures):
             out[rows] = self._run(network, faces.crops[rows])
         return out
 
+    def _evidence_map(self, faces: Faces, evidence: Any, slopes: NDArray[Any]) -> NDArray[np.float64] | None:
+        """Class activation map, moved so that its sum is the evidence; None for a network that does not allow it."""
+        cells = self.activation_map(faces, slopes)
+        if cells is None:
+            return None
+        left = (np.sum(evidence, axis=1) - cells.sum(axis=(1, 2))) / (cells.shape[1] * cells.shape[2])
+        return spread_cells(cells + left[:, None, None], faces.shape[1:])
+
+    def activation_map(self, X: Any, slopes: Any) -> NDArray[np.float64] | None:
+        """Class activation map (Zhou et al. 2016): what each place of the last map adds to the outputs.
+
+        Parameters
+        ----------
+        X : Faces or array-like of shape (n, height, width)
+            The faces.
+        slopes : array-like of shape (n, n_features)
+            Weights of this family's columns: 1 for the logit of a class and 0 for the others gives that class's map.
+
+        Returns
+        -------
+        ndarray of shape (n, rows, cols), dtype float64, or None
+            Its sum is ``transform(X)`` along the slopes, less the head's bias. The mirror image's map is turned back
+            and averaged, as the outputs are. None unless the network has the outputs ``map`` and ``embedding``, its
+            mean, and the family's output is the embedding or one linear layer on it, as in ferkit's own networks.
+
+        References
+        ----------
+        Zhou, Khosla, Lapedriza, Oliva, Torralba (2016). Learning deep features for discriminative localization. CVPR.
+        """
+        faces, network = as_faces(X), self._network()
+        if not {"map", "embedding"} <= set(network.outputs) or self._input(network)[0] != 3:
+            return None
+        weights = np.asarray(slopes, dtype=np.float64)
+        if self.output_name_ != "embedding":
+            try:
+                weights = weights @ network.head(self.output_name_)[0].T
+            except InputError:  # another kind of head
+                return None
+        found: list[NDArray[np.float64]] = []
+        for crops in [faces.crops, faces.crops[:, :, ::-1]] if self.mirror else [faces.crops]:
+            maps = network.run(self._batch(network, crops), ["map"], self.batch_size)["map"].astype(np.float64)
+            cells = np.einsum("nijc,nc->nij", maps, weights) / (maps.shape[1] * maps.shape[2])
+            found.append(cells[:, :, ::-1] if found else cells)
+        return np.asarray(np.mean(found, axis=0))
+
     def _names(self) -> list[str]:
         if self.labels_ and len(self.labels_) == self.n_outputs_:
             return list(self.labels_)
@@ -139,18 +184,22 @@ class NetworkFeatures(FaceFeatures):
         return np.mean([self._view(network, view) for view in views], axis=0, dtype=np.float32)
 
     def _view(self, network: OnnxNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        channels_at = self._input(network)[0]
+        out = network.run(self._batch(network, crops), [self.output_name_], self.batch_size)[self.output_name_]
+        if out.ndim > 2 and self.pool == "mean":
+            features_at = 1 if channels_at == 1 and out.ndim == 4 else out.ndim - 1
+            out = out.mean(axis=tuple(axis for axis in range(1, out.ndim) if axis != features_at))
+        return out.reshape(len(crops), -1).astype(np.float32)
+
+    def _batch(self, network: OnnxNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Crops as the graph takes them."""
         channels_at, channels, height, width = self._input(network)
         height, width = (
             length or self.size or own for length, own in zip((height, width), crops.shape[1:], strict=True)
         )
         batch = np.repeat(_resized(crops, height, width)[..., None].astype(np.float32), channels, axis=3)
         batch = _scaled(batch, self.scale)
-        batch = batch if channels_at == 3 else batch.transpose(0, 3, 1, 2)
-        out = network.run(np.ascontiguousarray(batch), [self.output_name_], self.batch_size)[self.output_name_]
-        if out.ndim > 2 and self.pool == "mean":
-            features_at = 1 if channels_at == 1 and out.ndim == 4 else out.ndim - 1
-            out = out.mean(axis=tuple(axis for axis in range(1, out.ndim) if axis != features_at))
-        return out.reshape(len(crops), -1).astype(np.float32)
+        return np.ascontiguousarray(batch if channels_at == 3 else batch.transpose(0, 3, 1, 2))
 
     def _input(self, network: OnnxNetwork) -> tuple[int, int, int | None, int | None]:
         """Axis of the channels, their number, height and width of the graph's input."""
@@ -173,6 +222,26 @@ class NetworkFeatures(FaceFeatures):
             value = getattr(self, name)
             if not (isinstance(value, (int, np.integer)) and value >= 1) and not (name == "size" and value is None):
                 raise InputError(f"Got {name}={value!r}, expected a whole number of at least 1.")
+
+
+def spread_cells(cells: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Numbers of a coarse map over the pixels of a face, smoothly, with the same sum.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n, rows, cols), dtype float64
+    shape : tuple of (int, int)
+        Height and width of the face.
+
+    Returns
+    -------
+    ndarray of shape (n, height, width), dtype float64
+    """
+    size = (shape[1], shape[0])
+    fine = [cv2.resize(np.ascontiguousarray(part), size, interpolation=cv2.INTER_LINEAR) for part in cells]
+    large = np.asarray(fine, dtype=np.float64) * (np.prod(cells.shape[1:]) / np.prod(shape))
+    left = cells.sum(axis=(1, 2)) - large.sum(axis=(1, 2))  # of interpolation at the border
+    return np.asarray(large + left[:, None, None] / np.prod(shape))
 
 
 def _resized(crops: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

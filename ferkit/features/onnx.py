@@ -165,9 +165,10 @@ class OnnxNetwork:
         self.sha256 = _hash_file(path) if sha256 is None else sha256  # type: ignore[arg-type]
         self.n_threads = n_threads
         self._session: Any = None
+        self._heads: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_session": None}
+        return self.__dict__ | {"_session": None, "_heads": {}}
 
     def __repr__(self) -> str:
         return f"OnnxNetwork(sha256={self.sha256[:12]}, path={self.path!r})"
@@ -222,6 +223,20 @@ class OnnxNetwork:
         if not (isinstance(labels, list) and all(isinstance(label, str) for label in labels)):
             raise ModelFileError(f"Got network metadata {key}={text!r}, expected a JSON list of names.")
         return tuple(labels)
+
+    def head(self, output: str, source: str = "embedding") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weights (n_inputs, n_outputs) and bias (n_outputs,) of an output that is one linear layer on another.
+
+        Raises
+        ------
+        InputError
+            It is not such a layer.
+        """
+        from ferkit.features.onnx_head import read_head
+
+        if output not in self._heads:
+            self._heads[output] = read_head(find(self.sha256, self.path), output, source)
+        return self._heads[output]
 
     def output_name(self, output: str | int) -> str:
         """Name of an output given by name or position."""

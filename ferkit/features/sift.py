@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 BINS = 4
 ORIENTATIONS = 8
 LENGTH = BINS * BINS * ORIENTATIONS
-_BIN_WIDTH = 1.5  # width of a bin in units of the keypoint's size, as in OpenCV
+BIN_WIDTH = 1.5  # width of a bin in units of the keypoint's size, as in OpenCV
 _CLIP = 0.2
 _FLAT = 1e-2  # grey levels; weaker gradients are rounding errors of the blur, which normalisation would blow up
 
@@ -38,7 +38,7 @@ def grid(length: int, step: int) -> tuple[float, ...]:
 @lru_cache(maxsize=64)
 def _windows(length: int, centres: tuple[float, ...], size: float) -> NDArray[np.float32]:
     """Weight of each pixel along one side for each keypoint's four bins, shape (keypoints * 4, length)."""
-    width = _BIN_WIDTH * size
+    width = BIN_WIDTH * size
     offset = (np.arange(length) - np.asarray(centres)[:, None]) / width
     bins = np.arange(BINS) - (BINS - 1) / 2
     triangle = np.maximum(0, 1 - np.abs(offset[:, None, :] - bins[:, None]))

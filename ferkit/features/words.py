@@ -13,7 +13,7 @@ from scipy import sparse
 from ferkit.errors import InputError
 from ferkit.features.dense import CHUNK, JOB, DenseDescriptors
 from ferkit.features.settings import is_list, is_whole
-from ferkit.records import Faces
+from ferkit.records import Faces, as_faces
 
 ENCODINGS = ("presence", "count", "soft")
 
@@ -125,6 +125,36 @@ class VisualWords(DenseDescriptors):
         self.seed = seed
         self.max_descriptors = max_descriptors
         self.n_jobs = n_jobs
+
+    def patch_evidence(self, X: Any, evidence: Any) -> NDArray[np.float64]:
+        """Evidence of the columns, given back to the patches whose words they are.
+
+        Parameters
+        ----------
+        X : Faces or array-like of shape (n, height, width)
+            The faces.
+        evidence : csr_array of shape (n, n_features)
+            Something of each column, such as what it speaks for.
+
+        Returns
+        -------
+        ndarray of shape (n, n_descriptors), dtype float64
+            In the order of ``patches``. Patches that share a word in a cell share what it speaks for.
+        """
+        crops = as_faces(X).crops
+        found = []
+        for i in range(len(crops)):
+            words, weights = self._assign(crops[i : i + 1])
+            columns = self._places()[:, :, None] * len(self.codebook_) + words[0]
+            row = np.asarray(evidence[[i]].toarray(), dtype=np.float64).ravel()
+            shares = np.broadcast_to(weights[0], columns.shape)
+            totals = np.bincount(columns.ravel(), shares.ravel(), minlength=len(row))
+            each = shares / np.where(totals > 0, totals, 1)[columns]
+            found.append((row[columns] * each).sum(axis=(0, 2)))
+        return np.array(found).reshape(len(crops), -1)
+
+    def _evidence_map(self, faces: Faces, evidence: Any, slopes: NDArray[Any]) -> NDArray[np.float64]:
+        return self.spread(self.patch_evidence(faces, evidence), faces.shape[1:])
 
     def _learn(self, faces: Faces, y: Any) -> None:
         self._check_params()

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ferkit.explain.hog_view import hog_view
 from ferkit.features.hog import HOG
 from ferkit.labels import colour, ordered
 from ferkit.live.records import LiveReading, Moment
@@ -117,41 +118,6 @@ class Overlay:
                 return
             canvas[top : top + side, left : left + side] = hog_view(one.crop, side, self._hog)
             _label(canvas, f"{one.track} HOG", left, top, 0.8 * unit)
-
-
-def hog_view(crop: NDArray[np.uint8], side: int, hog: HOG | None = None) -> NDArray[np.uint8]:
-    """Oriented gradients of a face, as strokes along its edges.
-
-    Parameters
-    ----------
-    crop : ndarray of shape (h, w), dtype uint8
-        Face.
-    side : int
-        Height and width of the view in pixels.
-    hog : HOG or None, default=None
-        Whose cells are shown.
-
-    Returns
-    -------
-    ndarray of shape (side, side, 3), dtype uint8
-    """
-    hog = hog or HOG(cell=6, block=1)
-    cells = hog.cells(crop[None])[0]
-    if hog.signed:  # an edge has no direction
-        half = cells.shape[2] // 2
-        cells = cells[..., :half] + cells[..., half : 2 * half]
-    rows, columns, count = cells.shape
-    light = np.sqrt(cells / max(float(cells.max()), 1e-6))
-    angles = np.pi * np.arange(count) / count + np.pi / 2
-    fine = 4 * side
-    view = np.zeros((fine, fine, 3), np.uint8)
-    reach = 0.45 * fine / max(rows, columns) * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    for row, column, k in np.argwhere(light > 0.15):
-        x, y = (column + 0.5) * fine / columns, (row + 0.5) * fine / rows
-        ink = (round(255 * float(light[row, column, k])),) * 3
-        ends = [(round(x + s * reach[k, 0]), round(y + s * reach[k, 1])) for s in (-1, 1)]
-        cv2.line(view, ends[0], ends[1], ink, max(1, fine // 160))
-    return np.asarray(cv2.resize(view, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def ink_of(label: str) -> Ink:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,30 @@ from ferkit.model.calibration import softmax
 from ferkit.records import Features
 
 DTYPES = (np.float64, np.float32)
+
+
+class Slopes(NamedTuple):
+    """How the logits of faces change with the numbers of one family, on the way from the mean face to each face.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n, n_columns)
+        Mean slope of each number.
+    mean : ndarray of shape (n_columns,)
+        Numbers of the mean face, 0 for a sparse family: what counts as no evidence.
+    exact : bool
+        True where the logits are linear in the numbers; else values are integrated gradients.
+    """
+
+    values: NDArray[Any]
+    mean: NDArray[Any]
+    exact: bool = True
+
+    def evidence(self, block: Any) -> Any:
+        """What each number adds: ``(block - mean) * values``; ndarray, or csr_array for a sparse block."""
+        if sparse.issparse(block):
+            return sparse.csr_array(block.multiply(self.values))
+        return (np.asarray(block, dtype=np.float64) - self.mean) * self.values
 
 
 class FaceClassifier(ClassifierMixin, BaseEstimator):
@@ -96,6 +120,34 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
         best = self._answer(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
 
+    def slopes(self, X: Any, directions: Any) -> dict[str, Slopes]:
+        """What the logits hang on, number by number: the ground of every explanation.
+
+        Parameters
+        ----------
+        X : Features, or array-like or CSR matrix of shape (n, n_features)
+        directions : array-like of shape (n, n_classes)
+            What is asked of each face: weights of the logits, in sum 0. 1 for a class and -1 for another asks "why this
+            and not that"; ``1 - 1 / n_classes`` for a class and ``-1 / n_classes`` for the others asks "why this".
+
+        Returns
+        -------
+        dict of str to Slopes
+            By family. ``Slopes.evidence(X[family])``, summed over all columns of all families, is the logits along the
+            direction less those of the mean face. A family of a model that cannot be taken apart is missing.
+
+        References
+        ----------
+        Sundararajan, Taly, Yan: Axiomatic attribution for deep networks (2017), for what is not linear.
+        """
+        check_is_fitted(self, "classes_")
+        features = self._check(X, fitting=False)
+        wanted = (len(features), len(self.classes_))
+        asked = np.asarray(directions, dtype=np.float64)
+        if asked.shape != wanted or not np.allclose(asked.sum(axis=1), 0, atol=1e-9):
+            raise InputError(f"Got directions of shape {asked.shape}, expected {wanted} with rows in sum 0.")
+        return self._slopes(features, asked)
+
     def _answer(self, X: Any) -> NDArray[Any]:
         check_is_fitted(self, "classes_")
         return self._logits(self._check(X, fitting=False))
@@ -105,6 +157,10 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: Features) -> NDArray[Any]:
         raise NotImplementedError
+
+    def _slopes(self, X: Features, directions: NDArray[Any]) -> dict[str, Slopes]:
+        """Slopes by family; a model without any leaves this as it is."""
+        return {}
 
     def _check(self, X: Any, *, fitting: bool) -> Features:
         if not isinstance(X, Features):
@@ -147,6 +203,11 @@ def join(X: Features) -> Any:
     """All families side by side, without a copy where there is only one."""
     blocks = list(X.blocks.values())
     return blocks[0] if len(blocks) == 1 else X.matrix
+
+
+def by_family(X: Features, values: NDArray[Any], mean: NDArray[Any], exact: bool = True) -> dict[str, Slopes]:
+    """Slopes of the joined matrix, family by family."""
+    return {name: Slopes(values[:, own], mean[own], exact) for name, own in X.families.items()}
 
 
 def choice(name: str, value: Any, options: tuple[Any, ...]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from inspect import signature
+from itertools import combinations
+from math import comb
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +14,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from ferkit.errors import InputError
-from ferkit.model.base import FaceClassifier
+from ferkit.model.base import FaceClassifier, Slopes
 from ferkit.records import Features
 
 Array = NDArray[Any]
@@ -104,6 +107,63 @@ def margins(base: Any, X: Any, classes: Array) -> Array:
     out = np.repeat(numbers.min(axis=1, keepdims=True), len(classes), axis=1)
     out[:, np.searchsorted(classes, base.classes_)] = numbers
     return out
+
+
+def shapley(names: list[str], value: Callable[[tuple[str, ...]], Array]) -> Array:
+    """What each family adds, as the mean over all orders in which families can come in.
+
+    Parameters
+    ----------
+    names : list of str
+        Families.
+    value : callable
+        Logits of shape (n, n_classes) with some of the families only, the others standing at their reference.
+
+    Returns
+    -------
+    ndarray of shape (n, n_families, n_classes)
+        Summed over families, the logits with all of them less the logits with none.
+
+    References
+    ----------
+    Shapley: A value for n-person games (1953).
+    """
+    values = {inside: value(inside) for size in range(len(names) + 1) for inside in combinations(names, size)}
+    parts = []
+    for name in names:
+        without = [inside for inside in values if name not in inside]
+        gains = [values[tuple(n for n in names if n == name or n in inside)] - values[inside] for inside in without]
+        shares = [1 / (len(names) * comb(len(names) - 1, len(inside))) for inside in without]
+        parts.append(np.tensordot(shares, np.stack(gains), axes=1))
+    return np.stack(parts, axis=1)
+
+
+def base_slopes(base: Any, X: Features, directions: Array, classes: Array) -> dict[str, Slopes]:
+    """Slopes of the margins of a fitted classifier along directions; empty where it has none.
+
+    Parameters
+    ----------
+    base : classifier
+        Fitted on the joined matrix of ``X``.
+    X : Features
+    directions : ndarray of shape (n, n_classes)
+        Weights of its margins, as ``margins`` gives them.
+    classes : ndarray of shape (n_classes,)
+        Sorted, at least those that the base knows.
+    """
+    if not isinstance(base, FaceClassifier):
+        return {}
+    own = directions[:, np.searchsorted(classes, base.classes_)]
+    if own.shape[1] == 2:  # of two classes a margin is half of the difference of the logits
+        own = (own - own[:, ::-1]) / 2
+    return base._slopes(X, own)
+
+
+def passed_slopes(directions: Array, order: list[int], mean: Array, width: int) -> Slopes:
+    """Slopes of numbers that are passed through in another order."""
+    values, means = np.zeros((len(directions), width)), np.zeros(width)
+    values[:, order], means[order] = directions, mean
+    return Slopes(values, means)
 
 
 def logit_order(X: Features, family: str, classes: Array) -> list[int]:

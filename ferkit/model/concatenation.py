@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ferkit.errors import InputError
-from ferkit.model.base import FaceClassifier
-from ferkit.model.bases import fit_base, margins
+from ferkit.model.base import FaceClassifier, Slopes, by_family
+from ferkit.model.bases import base_slopes, fit_base, margins
 from ferkit.model.linear import LinearSVM
 from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.records import Features
@@ -61,6 +61,13 @@ class Concatenation(FaceClassifier):
 
     def _logits(self, X: Features) -> Array:
         return margins(self.estimator_, self._joined(X), self.classes_)
+
+    def _slopes(self, X: Features, directions: Array) -> dict[str, Slopes]:
+        joined = Features({"joined": self._joined(X)})
+        found = base_slopes(self.estimator_, joined, directions, self.classes_)
+        if not found:
+            return {}
+        return by_family(X, found["joined"].values * self.scale_, self.mean_, found["joined"].exact)
 
     def _joined(self, X: Features) -> Any:
         blocks = {name: apply_scaling(X[name], self.mean_[own], self.scale_[own]) for name, own in X.families.items()}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from ferkit.model.base import FaceClassifier, choice, join, positive
+from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
 from ferkit.model.calibration import fit_temperature, log_softmax, mean_log_loss
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.scaling import apply_scaling, fit_scaling
@@ -96,6 +96,9 @@ class LinearFusion(FaceClassifier):
 
     def _logits(self, X: Features) -> Array:
         return np.asarray(join(X) @ self.coef_.T + self.intercept_)
+
+    def _slopes(self, X: Features, directions: Array) -> dict[str, Slopes]:
+        return by_family(X, directions @ self.coef_, np.zeros(self.coef_.shape[1]))
 
     def _pulls(self, any_shared: bool) -> list[float]:
         """Strengths to try, strongest first; an infinite one leaves the matrix out."""
@@ -252,6 +255,16 @@ class FusionHead(FaceClassifier):
     def _logits(self, X: Features) -> Array:
         layers = [self.hidden_weights_, self.hidden_bias_, self.out_weights_, self.out_bias_]
         return _forward(apply_scaling(join(X), self.mean_, self.scale_), layers)
+
+    def _slopes(self, X: Features, directions: Array) -> dict[str, Slopes]:
+        reached = np.asarray(apply_scaling(join(X), self.mean_, self.scale_) @ self.hidden_weights_)
+        # On the straight way from the mean face a hidden unit is awake for one stretch: its share is the mean slope.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            turn = np.clip(-self.hidden_bias_ / reached, 0, 1)
+        awake = np.where(reached > 0, 1 - turn, turn)
+        awake = np.where(reached == 0, self.hidden_bias_ > 0, awake)
+        values = (directions @ self.out_weights_.T * awake) @ self.hidden_weights_.T * self.scale_
+        return by_family(X, values, self.mean_, exact=False)
 
     def _train(self, X: Any, codes: Array) -> list[Array]:
         """Layers of all networks side by side."""

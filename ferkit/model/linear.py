@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
-from ferkit.model.base import FaceClassifier, choice, join, positive
+from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
 from ferkit.model.calibration import fit_vector
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.scaling import apply_scaling, fit_scaling
@@ -119,6 +119,9 @@ class LinearSVM(FaceClassifier):
 
     def _logits(self, X: Features) -> Array:
         return np.asarray(join(X) @ self.coef_.T + self.intercept_)
+
+    def _slopes(self, X: Features, directions: Array) -> dict[str, Slopes]:
+        return by_family(X, directions @ self.coef_, self.mean_)
 
     def _calibration(
         self, scaled: Any, codes: Array, groups: Any, weights: Array

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-from math import comb
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +10,17 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ferkit.errors import InputError
-from ferkit.model.base import choice, positive
-from ferkit.model.bases import PASSTHROUGH, FamilyModels, fit_base, logit_order, margins
+from ferkit.model.base import Slopes, choice, positive
+from ferkit.model.bases import (
+    PASSTHROUGH,
+    FamilyModels,
+    base_slopes,
+    fit_base,
+    logit_order,
+    margins,
+    passed_slopes,
+    shapley,
+)
 from ferkit.model.calibration import softmax
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.fusion import FusionHead, LinearFusion
@@ -134,19 +141,7 @@ class Stacking(FamilyModels):
         """
         check_is_fitted(self, "final_")
         blocks = self._scaled(self._margins(self._check(X, fitting=False)))
-        names = list(blocks.blocks)
-        values = {
-            inside: margins(self.final_, _only(blocks, inside), self.classes_)
-            for size in range(len(names) + 1)
-            for inside in combinations(names, size)
-        }
-        parts = []
-        for name in names:
-            without = [inside for inside in values if name not in inside]
-            gains = [values[tuple(n for n in names if n == name or n in inside)] - values[inside] for inside in without]
-            shares = [1 / (len(names) * comb(len(names) - 1, len(inside))) for inside in without]
-            parts.append(np.tensordot(shares, np.stack(gains), axes=1))
-        return np.stack(parts, axis=1)
+        return shapley(list(blocks.blocks), lambda inside: margins(self.final_, _only(blocks, inside), self.classes_))
 
     def cross_fitted(self, X: Any, y: Any, groups: Any = None, folds: int = 5) -> Array:
         """Probabilities of the fusion rows from fusions that were fitted on the other fusion rows.
@@ -212,6 +207,21 @@ class Stacking(FamilyModels):
 
     def _logits(self, X: Features) -> Array:
         return margins(self.final_, self._scaled(self._margins(X)), self.classes_)
+
+    def _slopes(self, X: Features, directions: Array) -> dict[str, Slopes]:
+        fused = base_slopes(self.final_, self._scaled(self._margins(X)), directions, self.classes_)
+        found, start = {}, 0
+        for family, width in self.margin_widths_.items() if fused else ():
+            own, start = slice(start, start + width), start + width
+            along = fused[family].values * self.margin_scale_[own]
+            if family in self.orders_:
+                order, mean = self.orders_[family], self.margin_mean_[own]
+                inner = {family: passed_slopes(along, order, mean, X[family].shape[1])}
+            else:
+                inner = base_slopes(self.bases_[family], Features({family: X[family]}), along, self.classes_)
+            for name, slopes in inner.items():
+                found[name] = slopes._replace(exact=slopes.exact and fused[family].exact)
+        return found
 
     def _fit_bases(self, X: Features, y: Array, groups: Any, rows: Array) -> None:
         own = None if groups is None else groups[rows]

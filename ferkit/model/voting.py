@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from ferkit.errors import InputError
-from ferkit.model.base import choice
-from ferkit.model.bases import PASSTHROUGH, FamilyModels, fit_base, logit_order
+from ferkit.model.base import Slopes, choice
+from ferkit.model.bases import (
+    PASSTHROUGH,
+    FamilyModels,
+    base_slopes,
+    fit_base,
+    logit_order,
+    passed_slopes,
+    shapley,
+)
 from ferkit.model.calibration import log_softmax
 from ferkit.model.linear import LinearSVM
 from ferkit.records import Features
@@ -74,8 +83,51 @@ class Voting(FamilyModels):
                     "one for each class."
                 )
 
+    def contributions(self, X: Any) -> Array:
+        """What each family adds to the logits.
+
+        The Shapley value of each family, where a family that is left out holds all classes equally probable. With
+        ``rule="log"`` that is the family's own weighted logarithm.
+
+        Parameters
+        ----------
+        X : Features, or array-like or CSR matrix of shape (n, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n, n_families, n_classes)
+            In the order of ``families_``. Summed over families it is the logits, up to a constant for all classes.
+
+        References
+        ----------
+        Shapley: A value for n-person games (1953).
+        """
+        check_is_fitted(self, "bases_")
+        features = self._check(X, fitting=False)
+        logs = {family: self._log_proba(family, features[family]) for family in self.bases_}
+        even = np.full_like(next(iter(logs.values())), -np.log(len(self.classes_)))
+        return shapley(
+            list(logs),
+            lambda inside: self._mixed(np.stack([logs[name] if name in inside else even for name in logs])),
+        )
+
     def _logits(self, X: Features) -> Array:
-        logs = np.stack([self._log_proba(family, X[family]) for family in self.bases_])
+        return self._mixed(np.stack([self._log_proba(family, X[family]) for family in self.bases_]))
+
+    def _slopes(self, X: Features, directions: Array) -> dict[str, Slopes]:
+        if self.rule != "log":
+            return {}
+        found: dict[str, Slopes] = {}
+        for weight, (family, base) in zip(self.weights_, self.bases_.items(), strict=True):
+            if family in self.orders_:
+                mean = np.zeros(len(self.classes_))
+                passed = passed_slopes(weight * directions, self.orders_[family], mean, X[family].shape[1])
+                found[family] = passed
+            else:
+                found |= base_slopes(base, Features({family: X[family]}), weight * directions, self.classes_)
+        return found
+
+    def _mixed(self, logs: Array) -> Array:
         if self.rule == "log":
             return np.asarray(np.tensordot(self.weights_, logs, axes=1))
         return np.asarray(np.log(np.tensordot(self.weights_, np.exp(logs), axes=1)))

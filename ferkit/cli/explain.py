@@ -1,0 +1,200 @@
+"""``ferkit explain``: why a model says what it says, as a page, pictures and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ferkit.cli.predict import CROPPED, notes
+
+if TYPE_CHECKING:
+    from ferkit.explain import Explainer, Explanation, Panel
+
+ENDINGS = (".html", ".png", ".svg", ".pdf")
+DEFAULT = "explained.html"
+
+
+@click.command("explain")
+@click.argument("pictures", nargs=-1, metavar="[PICTURE]...")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
+@click.option(
+    "-o",
+    "--output",
+    default=DEFAULT,
+    show_default=True,
+    metavar="FILE",
+    help="Page (.html) with everything, or picture (.png, .svg, .pdf); several faces give numbered pictures.",
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write numbers and maps to this file.")
+@click.option("--label", metavar="NAME", help="Why this expression?  [default: the most probable]")
+@click.option("--against", metavar="NAME", help="Why not this one?  [default: the most probable other]")
+@click.option(
+    "--faces", type=click.Choice(["largest", "all"]), default="largest", show_default=True, help="Which faces."
+)
+@click.option(
+    "--cropped",
+    type=click.Choice(["auto", "yes", "no"]),
+    help="Whether the pictures are faces that are cropped already; auto: squares of at most 64 pixels are.  "
+    "[default: as the model was trained]",
+)
+@click.option(
+    "--data", metavar="DATA", help="In place of pictures, a labelled set: mean evidence and worth of families."
+)
+@click.option("--split", metavar="NAME", help="With --data: only this part of the set.  [default: all rows]")
+@click.pass_context
+def explain(
+    ctx: click.Context,
+    pictures: tuple[str, ...],
+    model: str | None,
+    output: str,
+    json_file: str | None,
+    label: str | None,
+    against: str | None,
+    faces: str,
+    cropped: str | None,
+    data: str | None,
+    split: str | None,
+) -> None:
+    """Show why: what the model saw in a face, what spoke for and against, which family of features decided.
+
+    A picture that cannot be read is skipped, and the exit code is then 1.
+
+    \b
+    ferkit explain photo.jpg
+    ferkit explain photo.jpg --label sadness --against neutral -o why.png
+    ferkit explain --data my_photos/ --model hybrid.ferkit -o overview.html
+    """
+    if bool(pictures) == (data is not None):
+        raise click.UsageError("Got pictures and --data, or neither, expected one of them: ferkit explain photo.jpg")
+    for option, name in (("-o", output), ("--json", json_file)):
+        _check_output(option, name, (*pictures, *([model] if model else [])))
+    from ferkit.explain import Explainer
+    from ferkit.predict import Predictor
+
+    predictor = Predictor(model, faces, CROPPED[cropped])
+    explainer = Explainer(predictor.model)
+    if data is not None:
+        skipped = _overview(explainer, data, split, output, json_file)
+    else:
+        if label is not None or against is not None:
+            explainer.direction(label or _other(explainer, against), against)
+        skipped = _pictures(explainer, predictor, pictures, (label, against), output, json_file)
+    if skipped:
+        ctx.exit(1)
+
+
+def _pictures(
+    explainer: Explainer,
+    predictor: Any,
+    inputs: Sequence[str],
+    asked: tuple[str | None, str | None],
+    output: str,
+    json_file: str | None,
+) -> int:
+    """Explain faces one by one; how many pictures were skipped."""
+    from ferkit.errors import PictureError
+    from ferkit.explain import page, panels
+    from ferkit.explain.panels import grid, headline, key
+
+    made: list[tuple[Explanation, list[Panel]]] = []
+    for item in predictor.faces_in(inputs):
+        if isinstance(item, PictureError):
+            click.echo(f"Skipped: {' '.join(str(item).split())}", err=True)
+            continue
+        frame, found = item
+        if frame.time is not None:
+            raise click.UsageError(f"Got the video {frame.source!r}, expected pictures.")
+        for i, why in enumerate(explainer.explain(found, *asked, source=_name(frame.source))):
+            made.append((why, panels(why, frame.image, found.boxes_xyxy[i])))
+            click.echo(f"{why.source}: {headline(why)}")
+    files = {}
+    if made and output.lower().endswith(".html"):
+        files[output] = page(made).encode()
+    else:
+        figures = [grid(drawn, f"{why.source}: {headline(why)}", key(why)) for why, drawn in made]
+        files = dict(zip(_numbered(output, len(figures)), map(_bytes_as(output), figures), strict=True))
+    if json_file is not None:
+        files[json_file] = _json([why.as_dict() for why, _ in made])
+    _write(files)
+    for note in notes(predictor.counts):
+        click.echo(note, err=True)
+    return len(predictor.counts.skipped)
+
+
+def _overview(explainer: Explainer, data: str, split: str | None, output: str, json_file: str | None) -> int:
+    """Explain a whole data set; how many pictures were skipped."""
+    from ferkit import sources
+    from ferkit.explain.overview import overview, overview_panels
+    from ferkit.explain.page import framed, gallery
+    from ferkit.explain.panels import grid
+
+    one = overview(explainer, sources.load(data, split))
+    for name, found in one.importance.items():
+        click.echo(f"{name}: {found.accuracy.mean():.1%} of accuracy, {found.log_loss.mean():+.3f} log loss without it")
+    drawn, title = overview_panels(one), f"What the model sees in {sum(one.counts.values())} faces"
+    note = "Orange and solid lines speak for an expression, blue and dashed lines against."
+    if output.lower().endswith(".html"):
+        files = {output: framed(title, f"<p class='soft'>{note}</p>{gallery(drawn)}").encode()}
+    else:
+        files = {output: _bytes_as(output)(grid(drawn, title, note))}
+    if json_file is not None:
+        files[json_file] = _json(one.as_dict())
+    _write(files)
+    for name, reason in one.skipped:
+        click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
+    return len(one.skipped)
+
+
+def _other(explainer: Explainer, against: str | None) -> str:
+    return next(name for name in explainer.labels if name != against)
+
+
+def _name(source: str) -> str:
+    return "standard input" if source == "-" else Path(source).name
+
+
+def _numbered(output: str, count: int) -> list[str]:
+    path = Path(output)
+    return [output] if count == 1 else [str(path.with_stem(f"{path.stem}_{i + 1}")) for i in range(count)]
+
+
+def _bytes_as(output: str) -> Any:
+    from functools import partial
+
+    from ferkit.figures import figure_bytes
+
+    return partial(figure_bytes, kind=Path(output).suffix[1:].lower())
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False) + "\n").encode()
+
+
+def _write(files: dict[str, bytes]) -> None:
+    from ferkit.errors import DataError
+    from ferkit.nets.weights import replace_file
+
+    for name, content in files.items():
+        try:
+            replace_file(Path(name), content)
+        except OSError as error:
+            raise DataError(f"Got {name} that cannot be written ({error}), expected a place with room.") from error
+        click.echo(f"wrote {name}")
+
+
+def _check_output(option: str, name: str | None, read: tuple[str, ...]) -> None:
+    """Before any work: the file can be written, has a known form, and is not one that is read."""
+    if name is None:
+        return
+    path = Path(name)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=option)
+    if option == "-o" and path.suffix.lower() not in ENDINGS:
+        raise click.BadParameter(f"Got {name!r}, expected a name that ends in {', '.join(ENDINGS)}.", param_hint=option)
+    for other in read:
+        if path.exists() and Path(other).exists() and path.samefile(other):
+            raise click.BadParameter(f"Got {name!r}, which is also read, expected another file.", param_hint=option)

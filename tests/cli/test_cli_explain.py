@@ -1,0 +1,103 @@
+"""``ferkit explain``: what is written, what is said, what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from ferkit.cli import main
+from ferkit.sources import draw_face
+
+
+def run(*args):
+    return CliRunner().invoke(main, ["explain", *map(str, args)])
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "smile.png"
+    Image.fromarray(draw_face("happiness", size=200, seed=1)).save(path)
+    return path
+
+
+def test_a_page_and_numbers(photo, tmp_path):
+    result = run(photo, "-o", tmp_path / "why.html", "--json", tmp_path / "why.json")
+    assert result.exit_code == 0, result.output
+    assert "smile.png: happiness, " in result.output
+    assert f"wrote {tmp_path / 'why.html'}" in result.output
+    assert (tmp_path / "why.html").read_text().startswith("<!doctype html>")
+    (said,) = json.loads((tmp_path / "why.json").read_text())
+    assert said["label"] == "happiness"
+    assert np.array(said["map"]).shape == (48, 48)
+    added = said["bias"]["happiness"] + said["contributions"]["cnn"]["happiness"]
+    assert added == pytest.approx(said["log_odds"]["happiness"], abs=1e-6)
+
+
+def test_pictures_are_numbered_and_broken_ones_skipped(photo, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    result = run(photo, bad, photo, "-o", tmp_path / "why.png", "--model", "fast", "--label", "fear")
+    assert result.exit_code == 1
+    assert "Skipped: " in result.output
+    assert "Why fear, " in result.output
+    assert sorted(path.name for path in tmp_path.glob("why*")) == ["why_1.png", "why_2.png"]
+    with Image.open(tmp_path / "why_1.png") as picture:
+        assert picture.width > 1000
+
+
+def test_vectors(photo, tmp_path):
+    assert run(photo, "--against", "happiness", "-o", tmp_path / "why.svg").exit_code == 0
+    assert b"<svg" in (tmp_path / "why.svg").read_bytes()
+
+
+def test_nothing_to_explain(tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    result = run(bad, "-o", tmp_path / "why.html")
+    assert result.exit_code == 1
+    assert not (tmp_path / "why.html").exists()
+
+
+def test_a_data_set(tmp_path):
+    for label in ("happiness", "anger"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for seed in range(2):
+            Image.fromarray(draw_face(label, size=60, seed=seed)).save(tmp_path / "set" / label / f"{seed}.png")
+    for name in ("over.html", "over.png"):
+        result = run("--data", tmp_path / "set", "-o", tmp_path / name, "--json", tmp_path / "over.json")
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / name).stat().st_size > 10_000
+    assert "cnn: " in result.output
+    assert json.loads((tmp_path / "over.json").read_text())["counts"] == {"anger": 2, "happiness": 2}
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ([], "expected one of them"),
+        (["PHOTO", "--data", "sample"], "expected one of them"),
+        (["PHOTO", "-o", "why.gif"], "expected a name that ends in .html"),
+        (["PHOTO", "-o", "PHOTO"], "which is also read"),
+        (["PHOTO", "-o", "none/why.png"], "expected a file in a folder that exists"),
+        (["PHOTO", "--label", "glee"], "Got label='glee', expected one of anger"),
+        (["PHOTO", "--against", "glee"], "Got label='glee', expected one of anger"),
+        (["PHOTO", "--model", "none.ferkit"], "Got no file 'none.ferkit'"),
+    ],
+)
+def test_refused(photo, tmp_path, monkeypatch, args, said):
+    monkeypatch.chdir(tmp_path)
+    result = run(*(photo if arg == "PHOTO" else arg for arg in args))
+    assert result.exit_code in (1, 2)
+    assert said in " ".join(result.output.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_is_refused(tmp_path):
+    from ferkit.sources import sample_video
+
+    sample_video(tmp_path / "clip.mp4", expressions=["neutral"], frames_each=3)
+    result = run(tmp_path / "clip.mp4", "-o", tmp_path / "why.html")
+    assert result.exit_code == 2
+    assert "expected pictures" in result.output
