@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "Read expressions from pictures, folders or videos.",
     "live": "Read expressions while they happen: a camera, a stream, a video.",
     "evaluate": "Score a model on a labelled data set.",
+    "compare": "Test several models on the same pictures.",
     "data": "Inspect, collect, prepare and augment pictures.",
     "info": "Say what a model is, was trained on and scores.",
     "doctor": "Check which parts are installed and work.",

@@ -44,6 +44,32 @@ def comparison(result: dict[str, Any], other: str) -> str:
     )
 
 
+def comparisons(result: dict[str, Any]) -> str:
+    """What ``compare_all`` found: the models, then every two of them."""
+    models = [[name, f"{own['accuracy']:.4f}", _interval(own["accuracy_ci"])] for name, own in result["models"].items()]
+    pairs = [
+        [
+            f"{pair['first']} - {pair['second']}",
+            f"{pair['difference']:+.4f}",
+            _interval(pair["difference_ci"], "+"),
+            str(pair["only_this"]),
+            str(pair["only_other"]),
+            f"{pair['p_value']:.2g}",
+            f"{pair['p_holm']:.2g}",
+        ]
+        for pair in result["pairs"]
+    ]
+    head = ["pair", "difference", "95 %", "only first", "only second", "McNemar p", "p (Holm)"]
+    left_out = f", {result['left_out']} that not all of them have left out" if result["left_out"] else ""
+    lines = [f"{result['n']} pictures in common{left_out}; intervals over {result['ci_over']}", ""]
+    return "\n".join([*lines, *_aligned([["model", "accuracy", "95 %"], *models]), "", *_aligned([head, *pairs])])
+
+
+def _interval(ends: Any, sign: str = "") -> str:
+    low, high = ends
+    return f"[{low:{sign}.4f}, {high:{sign}.4f}]"
+
+
 def _aligned(rows: list[list[str]]) -> list[str]:
     """First column to the left, others to the right, each as wide as its widest entry."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

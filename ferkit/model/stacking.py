@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import comb
 from typing import Any, Self
@@ -147,6 +148,26 @@ class Stacking(FamilyModels):
             shares = [1 / (len(names) * comb(len(names) - 1, len(inside))) for inside in without]
             parts.append(np.tensordot(shares, np.stack(gains), axes=1))
         return np.stack(parts, axis=1)
+
+    def partial_proba(self, X: Any, subsets: Sequence[tuple[str, ...]]) -> Array:
+        """Probabilities when only some families speak and the others stand at their mean margins.
+
+        Parameters
+        ----------
+        X : Features, or array-like or CSR matrix of shape (n, n_features)
+        subsets : sequence of tuple of str
+            The families that speak, each time. Margins are computed once for all of them.
+
+        Returns
+        -------
+        ndarray of shape (n_subsets, n, n_classes)
+        """
+        check_is_fitted(self, "final_")
+        blocks = self._scaled(self._margins(self._check(X, fitting=False)))
+        unknown = sorted({name for inside in subsets for name in inside} - set(blocks.blocks))
+        if unknown:
+            raise InputError(f"Got families {unknown}, expected some of {list(blocks.blocks)}.")
+        return np.stack([softmax(margins(self.final_, _only(blocks, inside), self.classes_)) for inside in subsets])
 
     def cross_fitted(self, X: Any, y: Any, groups: Any = None, folds: int = 5) -> Array:
         """Probabilities of the fusion rows from fusions that were fitted on the other fusion rows.

@@ -49,6 +49,8 @@ class Validation:
         Rows that belong together.
     data : str
         What the rows are.
+    names : ndarray of shape (n,), str
+        Their names in the data set.
     """
 
     y: NDArray[Any]
@@ -57,6 +59,7 @@ class Validation:
     found: NDArray[np.bool_]
     groups: NDArray[np.intp]
     data: str
+    names: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class _Material:
     labels: NDArray[Any]
     subjects: NDArray[Any] | None
     held_out: NDArray[np.bool_]
+    names: NDArray[Any]
     skipped: list[tuple[str, str]]
 
 
@@ -204,7 +208,7 @@ def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: P
     faces = Faces.merge(parts)
     faces = Faces(faces.crops, faces.points, faces.boxes_xyxy, faces.found, kept)
     subjects = None if data.subjects is None else data.subjects[kept]
-    return _Material(faces, data.labels[kept].astype(str), subjects, held_out[kept], skipped)
+    return _Material(faces, data.labels[kept].astype(str), subjects, held_out[kept], data.names[kept], skipped)
 
 
 def _read(data: Dataset, rows: range) -> tuple[list[int], Any, list[tuple[str, str]]]:
@@ -298,7 +302,8 @@ def _validate(pipeline: Pipeline, material: _Material, rows: Rows) -> Validation
         proba = model.predict_proba(X)
     classes = ordered(str(label) for label in model.classes_)
     order = [model.classes_.tolist().index(label) for label in classes]
-    return Validation(y, np.asarray(proba, np.float64)[:, order], classes, faces.found, groups, data)
+    proba = np.asarray(proba, np.float64)[:, order]
+    return Validation(y, proba, classes, faces.found, groups, data, material.names[rows.held_out])
 
 
 def _manifest(recipe: Recipe, pipeline: Pipeline, data: Dataset, material: _Material, rows: Rows) -> dict[str, Any]:
