@@ -126,7 +126,7 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     for note in said:
         click.echo(note, err=True)
     if ask.report is not None:
-        _write_report(ask, opened, dataset, result, figures, [note.removeprefix("Warning: ") for note in said])
+        _write_report(ask, opened, dataset, result, figures, said)
     _keep(ask, figures, result.predictions if ask.predictions else None)
     return result.skipped
 

@@ -81,10 +81,10 @@ def balance_chart(figures: Mapping[str, Any], dark: bool = False) -> Figure:
         place = np.arange(len(labels))
         colours = [colour(label, i) for i, label in enumerate(labels)]
         axes.barh(place - 0.2, counts.sum(axis=1), 0.36, color=colours)
-        axes.barh(place + 0.2, counts.sum(axis=0), 0.36, color=colours, alpha=0.45, hatch="///", edgecolor=colours)
+        axes.barh(place + 0.2, counts.sum(axis=0), 0.36, color=colours, alpha=0.45)
         axes.set_yticks(place, labels)
         axes.invert_yaxis()
-        axes.set(xlabel="pictures: full bars true, hatched bars answered")
+        axes.set(xlabel="pictures: full bars true, pale bars answered")
         return figure
 
 

@@ -81,7 +81,7 @@ def heat_table(labels: Sequence[str], counts: Any, caption: str, by: str) -> str
         for other, count in zip(labels, row, strict=True):
             share = count / total if total else 0.0
             text = f"{count}" if by == "counts" else f"{share:.0%}"
-            full = " class=full" if share > 0.55 else ""
+            full = " class=full" if share > 0.6 else ""
             title = f"true {label}, answered {other}: {count} of {total}"
             cells.append(f'<td{full} style="--share: {share:.1%}" title="{escape(title)}">{text}</td>')
         rows.append(f"<tr><th>{escape(label)}</th>{''.join(cells)}</tr>")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 MOST_SLICES = 30
+WARNING = "Warning: "
 
 
 class Sections:
@@ -45,7 +46,10 @@ class Sections:
     def head(self) -> str:
         """What stands above the first section."""
         lines = "".join(f"<div>{escape(line)}</div>" for line in self.report.about)
-        notes = "".join(f'<p class="note">{escape(note)}</p>' for note in self.report.notes)
+        warned = [note.removeprefix(WARNING) for note in self.report.notes if note.startswith(WARNING)]
+        told = [note for note in self.report.notes if not note.startswith(WARNING)]
+        lines += "".join(f"<div>{escape(note)}</div>" for note in told)
+        notes = "".join(f'<p class="note">{escape(note)}</p>' for note in warned)
         return f'<div class="soft">{lines}<div>ferkit {ferkit.__version__}</div></div>{notes}'
 
     def all(self) -> list[tuple[str, str, str]]:
@@ -223,9 +227,9 @@ class Sections:
         rows = [
             [
                 escape(name),
-                *(percent(value) for value in own["accuracy"]),
-                percent(own["mean"]),
-                percent(own["relative"]),
+                *(f"{100 * value:.1f}" for value in own["accuracy"]),
+                f"{100 * own['mean']:.1f}",
+                "–" if own["relative"] is None else f"{100 * own['relative']:.1f}",
             ]
             for name, own in numbers["kinds"].items()
         ]
@@ -238,7 +242,9 @@ class Sections:
             f"Seed {found.seed}.</p>"
             + picture("stress", "Accuracy under each change, by strength", narrow=True)
             + table(
-                head, rows, "Accuracy by strength, 1 weak to 5 strong; kept: mean relative to the faces as they are."
+                head,
+                rows,
+                "Accuracy in % by strength, 1 weak to 5 strong; kept: mean relative to the faces as they are.",
             )
             + self.stress_faces(found.seed)
         )
@@ -292,7 +298,7 @@ class Sections:
             short = escape(PurePath(name).name)
             cells.append(
                 f'<figure><img src="faces/{row}.png" alt="{escape(f"true {true}, said {said}")}" loading="lazy">'
-                f'<figcaption>{text}<span title="{escape(name)}">{short}</span></figcaption></figure>'
+                f'<figcaption>{text}<span title="{escape(name)}"><bdi>{short}</bdi></span></figcaption></figure>'
             )
         return "".join(cells)
 

@@ -33,6 +33,23 @@ def confusion_table(figures: dict[str, Any]) -> str:
     return "\n".join(_aligned([["true \\ predicted", *labels], *rows]))
 
 
+def folds_table(figures: dict[str, Any]) -> str:
+    """One row a fold, then their mean and spread."""
+    head = ["fold", "pictures", "accuracy", "95 %", "balanced", "macro F1", "log loss"]
+    rows = [
+        [str(k), str(own["n"]), f"{own['accuracy']:.4f}", _interval(own["accuracy_ci"]), *_shown(own)]
+        for k, own in enumerate(figures["folds"], 1)
+    ]
+    for which in ("mean", "std"):
+        own = {name: values[which] for name, values in figures["over_folds"].items()}
+        rows.append([which, "", f"{own['accuracy']:.4f}", "", *_shown(own)])
+    return "\n".join([*_aligned([head, *rows]), "", f"together, intervals over {figures['ci_over']}:"])
+
+
+def _shown(own: dict[str, Any]) -> list[str]:
+    return [f"{own[name]:.4f}" for name in ("balanced_accuracy", "macro_f1", "log_loss")]
+
+
 def comparison(result: dict[str, Any], other: str) -> str:
     """What ``compare`` found, in two lines."""
     low, high = result["difference_ci"]
