@@ -130,7 +130,8 @@ def cross_validate(
         def told(step: str, done: int, total: int, k: int = k) -> None:
             tell(f"fold {k + 1}: {step}", done, total)
 
-        fitted = fit_material(recipe, material[np.flatnonzero(fold != k)], name, jobs=jobs, cache=cache, progress=told)
+        others = material[np.flatnonzero(fold != k)]
+        fitted = fit_material(recipe, others, name, validate=False, jobs=jobs, cache=cache, progress=told)
         rows = np.flatnonzero((fold == k) & scored)
         proba[rows] = _answers(fitted.pipeline, material, rows, labels)
     kept = np.flatnonzero(scored)

@@ -196,8 +196,8 @@ class Stress:
         each = self.right.mean(axis=(0, 1))
         ratios = []
         for weights in resampled(len(each), self.groups, self.seed):
-            with np.errstate(invalid="ignore", divide="ignore"):
-                ratios.append((weights @ each) / (weights @ self.clean))
+            clean = weights @ self.clean
+            ratios.append(np.divide(weights @ each, clean, out=np.full(len(clean), np.nan), where=clean > 0))
         return quantiles(np.concatenate(ratios))
 
 

@@ -200,6 +200,7 @@ def fit_material(
     material: Material,
     name: str,
     *,
+    validate: bool = True,
     jobs: int | None = None,
     cache: Any = None,
     progress: Progress | None = None,
@@ -213,6 +214,8 @@ def fit_material(
         What ``extract`` gives, or rows of it.
     name : str
         What is held out, as ``wanted`` says it.
+    validate : bool, default=True
+        Whether the held-out rows are answered too.
     jobs, cache, progress
         As for ``fit``.
     """
@@ -228,7 +231,7 @@ def fit_material(
     tell(f"model ({recipe.model.kind})", 0, 0)
     _fit_model(pipeline[-1], X, y, groups, fusion)
     tell("validation", 0, 0)
-    validation = _validate(pipeline, material, rows)
+    validation = _validate(pipeline, material, rows) if validate else None
     manifest = _manifest(recipe, pipeline, material, rows) | found
     fitted = np.concatenate([hashes[rows.train], known, getattr(pipeline[-1], "seen_", known[:0])])
     return Fitted(
