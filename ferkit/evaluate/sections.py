@@ -155,7 +155,7 @@ class Sections:
         sure = "more than chance explains" if own["p_value"] < 0.05 else "no more than chance can explain"
         rows = [
             ["this model", percent(own["accuracy"]), str(own["only_this"])],
-            [escape(str(own["model"])), percent(own["other_accuracy"]), str(own["only_other"])],
+            [escape(PurePath(str(own["model"])).name), percent(own["other_accuracy"]), str(own["only_other"])],
         ]
         return table(["model", "accuracy", "right where the other is wrong"], rows) + (
             f"<p>Difference {100 * own['difference']:+.1f} points {interval(own['difference_ci'])} on {own['n']} "
@@ -305,7 +305,7 @@ class Sections:
     def time(self) -> str:
         rows = [[escape(own["stage"]), f"{own['ms']:.2f}"] for own in self.report.stages]
         return table(["stage", "ms a picture"], rows) + (
-            '<p class="soft">Measured on this machine while the report was made, on up to 64 pictures at once; the '
+            '<p class="soft">Measured on this machine while the report was made, on up to 32 pictures at once; the '
             "last line is one picture by itself.</p>"
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ferkit.sources import Dataset
 
-MOST = 64
+MOST = 32
 SINGLE = 16
 REPEATS = 3
 
@@ -23,7 +23,7 @@ def time_stages(model: Any, dataset: Dataset, extractor: Any = None) -> list[dic
     ----------
     model : Model
     dataset : Dataset
-        At most 64 of its pictures, evenly spread, are used; they must be readable.
+        At most 32 of its pictures, evenly spread, are used; they must be readable.
     extractor : FaceExtractor or None, default=None
         Another ``faces`` step than the model's own.
 
