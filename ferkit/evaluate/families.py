@@ -25,8 +25,8 @@ def can_ablate(model: Any) -> bool:
 def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: int = 0) -> list[dict[str, Any]]:
     """Accuracy of a stacked model without each family, and with each family alone.
 
-    The fusion is not fitted again: a family that is left out stands at its mean margins. A model that is fitted
-    without the family can do better than that.
+    Alone is the answer of the family's own model. Without it, the fusion is not fitted again: the family stands at its
+    mean margins. A model that is fitted without the family can do better than that.
 
     Parameters
     ----------
@@ -50,10 +50,9 @@ def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: in
     if not can_ablate(model):
         raise InputError(f"Got a {type(model.pipeline[-1]).__name__}, expected a Stacking of two or more families.")
     names = list(model.pipeline[-1].families_)
-    subsets = [tuple(names), *((n,) for n in names), *(tuple(m for m in names if m != n) for n in names)]
     y_true = np.asarray([str(label) for label in y_true], dtype=object)
     parts = [slice(start, start + BATCH) for start in range(0, len(faces), BATCH)]
-    right = [_right(model, faces[rows], y_true[rows], subsets) for rows in parts]
+    right = [_right(model, faces[rows], y_true[rows]) for rows in parts]
     whole, *rest = np.concatenate(right, axis=1)
     found = []
     for name, alone, without in zip(names, rest[: len(names)], rest[len(names) :], strict=True):
@@ -71,8 +70,22 @@ def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: in
     return found
 
 
-def _right(model: Any, faces: Faces, y_true: Array, subsets: list[tuple[str, ...]]) -> Array:
-    """Whether the answer is right, of shape (n_subsets, n)."""
+def _right(model: Any, faces: Faces, y_true: Array) -> Array:
+    """Whether the answers of all families, of each alone, and of all others are right; (1 + 2 n_families, n)."""
     stacking = model.pipeline[-1]
-    proba = stacking.partial_proba(model.pipeline.named_steps["features"].transform(faces), subsets)
-    return np.asarray(stacking.classes_.astype(str)[proba.argmax(axis=2)] == y_true[None].astype(str))
+    found = stacking.family_margins(model.pipeline.named_steps["features"].transform(faces))
+    names = list(found.blocks)
+    others = [[other for other in names if other != name] for name in names]
+    answers = [
+        stacking.partial_proba(found, names),
+        *(_alone(stacking, found, name) for name in names),
+        *(stacking.partial_proba(found, inside) for inside in others),
+    ]
+    labels = stacking.classes_.astype(str)
+    return np.stack([labels[numbers.argmax(axis=1)] == y_true.astype(str) for numbers in answers])
+
+
+def _alone(stacking: Any, found: Any, name: str) -> Array:
+    """What a family's own model says; the fusion of it alone where that is not one number a class."""
+    own = found[name]
+    return np.asarray(own if own.shape[1] == len(stacking.classes_) else stacking.partial_proba(found, [name]))

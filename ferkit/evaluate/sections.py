@@ -214,8 +214,8 @@ class Sections:
             for own in self.report.families
         ]
         return table(["family", "alone", "without it", "points lost without it", "McNemar p"], rows) + (
-            '<p class="soft">The fusion is not fitted again: a family that is left out stands at its mean. A model '
-            "fitted without that family can do better than this.</p>"
+            '<p class="soft">Alone: the family\'s own model. Without it: the fusion is not fitted again, the family '
+            "stands at its mean; a model fitted without that family can do better than this.</p>"
         )
 
     def stress(self) -> str:

@@ -149,25 +149,39 @@ class Stacking(FamilyModels):
             parts.append(np.tensordot(shares, np.stack(gains), axes=1))
         return np.stack(parts, axis=1)
 
-    def partial_proba(self, X: Any, subsets: Sequence[tuple[str, ...]]) -> Array:
-        """Probabilities when only some families speak and the others stand at their mean margins.
+    def family_margins(self, X: Any) -> Features:
+        """What each family's model says by itself.
 
         Parameters
         ----------
         X : Features, or array-like or CSR matrix of shape (n, n_features)
-        subsets : sequence of tuple of str
-            The families that speak, each time. Margins are computed once for all of them.
 
         Returns
         -------
-        ndarray of shape (n_subsets, n, n_classes)
+        Features
+            Uncalibrated margins, or what is passed through; columns follow ``classes_`` where there is one a class.
         """
         check_is_fitted(self, "final_")
-        blocks = self._scaled(self._margins(self._check(X, fitting=False)))
-        unknown = sorted({name for inside in subsets for name in inside} - set(blocks.blocks))
-        if unknown:
-            raise InputError(f"Got families {unknown}, expected some of {list(blocks.blocks)}.")
-        return np.stack([softmax(margins(self.final_, _only(blocks, inside), self.classes_)) for inside in subsets])
+        return self._margins(self._check(X, fitting=False))
+
+    def partial_proba(self, found: Features, families: Sequence[str]) -> Array:
+        """Probabilities when only some families speak and the others stand at their mean margins.
+
+        Parameters
+        ----------
+        found : Features
+            What ``family_margins`` gives.
+        families : sequence of str
+            The families that speak.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+        """
+        check_is_fitted(self, "final_")
+        if unknown := sorted(set(families) - set(found.blocks)):
+            raise InputError(f"Got families {unknown}, expected some of {list(found.blocks)}.")
+        return softmax(margins(self.final_, _only(self._scaled(found), tuple(families)), self.classes_))
 
     def cross_fitted(self, X: Any, y: Any, groups: Any = None, folds: int = 5) -> Array:
         """Probabilities of the fusion rows from fusions that were fitted on the other fusion rows.

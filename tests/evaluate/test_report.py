@@ -166,14 +166,15 @@ def test_families_are_taken_away_one_by_one(stacked, result):
     X = stacked.pipeline[:-1].transform(result.lit)
     logits = model.contributions(X)
     for i, name in enumerate(model.families_):
-        alone = model.classes_[(logits[:, i] + model.bias_).argmax(axis=1)] == result.y_true
+        alone = model.bases_[name].predict(X[name]) == result.y_true
         without = model.classes_[(logits.sum(axis=1) - logits[:, i] + model.bias_).argmax(axis=1)] == result.y_true
         own = found[name]
         assert (own["alone"], own["without"]) == (pytest.approx(alone.mean()), pytest.approx(without.mean()))
         assert own["loss"] == pytest.approx(result.right.mean() - without.mean())
-    np.testing.assert_allclose(model.partial_proba(X, [("hog", "lbp")])[0], model.predict_proba(X))
+    margins = model.family_margins(X)
+    np.testing.assert_allclose(model.partial_proba(margins, ["hog", "lbp"]), model.predict_proba(X))
     with pytest.raises(InputError, match="Got families"):
-        model.partial_proba(X, [("hog", "rain")])
+        model.partial_proba(margins, ["hog", "rain"])
 
 
 def test_a_model_of_one_family_has_nothing_to_take_away(result):
