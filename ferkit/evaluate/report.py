@@ -202,8 +202,9 @@ def stress_rows(y_true: Any, most: int | None, seed: int = 0) -> Any:
 
     Examples
     --------
-    >>> stress_rows(["anger"] * 6 + ["fear"] * 3, 3).tolist()
-    [2, 4, 8]
+    >>> y = np.array(["anger"] * 60 + ["fear"] * 30)
+    >>> [int((y[stress_rows(y, 9)] == label).sum()) for label in ("anger", "fear")]
+    [6, 3]
     """
     y_true = np.asarray(y_true, dtype=object)
     if most is None or most >= len(y_true):
