@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,13 +16,44 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.facecolor": "white",
-    "savefig.facecolor": "white",
+    "savefig.facecolor": "auto",
     "svg.hashsalt": "ferkit",
 }
 """Settings that every figure of ferkit is drawn and saved with."""
 
+_INK, _PAPER = "#d8dce2", "#16191d"
+DARK: dict[Any, Any] = {
+    "figure.facecolor": _PAPER,
+    "axes.facecolor": _PAPER,
+    "legend.facecolor": _PAPER,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "grid.color": "#3a4048",
+}
+"""What differs on a dark page."""
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+
+@contextmanager
+def look(dark: bool = False) -> Iterator[None]:
+    """Everything that Matplotlib makes inside has ferkit's look.
+
+    Parameters
+    ----------
+    dark : bool
+        Light ink on a dark page.
+    """
+    from matplotlib import rc_context
+
+    with rc_context(STYLE | (DARK if dark else {})):
+        yield
+
+
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, *, dark: bool = False, **options: Any
+) -> tuple[Figure, Any]:
     """Figure and its axes.
 
     Parameters
@@ -29,6 +62,8 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
         Inches.
     rows, columns : int
         Axes below and beside each other.
+    dark : bool, default=False
+        For a dark page; what is added later needs ``look(dark)`` about it.
     **options
         Passed to :meth:`matplotlib.figure.Figure.subplots`.
 
@@ -46,10 +81,9 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     >>> axes.set_title("smile").get_text()
     'smile'
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
+    with look(dark):
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(rows, columns, **options)
 
@@ -68,10 +102,8 @@ def figure_bytes(figure: Figure, kind: str = "png", dpi: int = 150) -> bytes:
     -------
     bytes
     """
-    from matplotlib import rc_context
-
     buffer = io.BytesIO()
     when = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    with rc_context(STYLE):
+    with look():
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=when)
     return buffer.getvalue()

@@ -29,6 +29,7 @@ PAGES = [
     "data.md",
     "live.md",
     "explain.md",
+    "evaluate.md",
     "gallery.md",
 ]
 
@@ -44,6 +45,16 @@ def test_links_in_the_documents_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name} links {target}"
+
+
+def test_the_code_of_the_evaluation_page_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "docs/evaluate.md", "exec"), {})
+    assert capsys.readouterr().out == "1.0\n1.0\n"
+    assert (tmp_path / "out" / "report" / "index.html").is_file()
 
 
 def test_every_family_and_model_of_the_registry_is_documented():

@@ -34,30 +34,45 @@ def blurred(crops: Stack, rows: NDArray[np.intp]) -> Stack:
 def shrunk(crops: Stack, rows: NDArray[np.intp]) -> Stack:
     """Half the size and back: a face from far away."""
     out = crops.copy()
-    height, width = crops.shape[1:]
     for i in rows:
-        small = cv2.resize(crops[i], (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
-        out[i] = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+        out[i] = enlarged(crops[i], 0.5)
     return out
+
+
+def enlarged(crop: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    """One face reduced to this share of its size and enlarged again."""
+    height, width = crop.shape
+    size = (max(int(width * share), 1), max(int(height * share), 1))
+    small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def lit(
     crops: Stack, rng: np.random.Generator, gamma: float, shadow: float, contrast: float, light: float
 ) -> NDArray[np.float32]:
     """Gamma, light from one side, contrast and brightness; levels of 0 to 1, and beyond."""
-    n, height, width = crops.shape
+    n = len(crops)
     tables = _floats((np.arange(256) / 255) ** np.exp(rng.uniform(-gamma, gamma, (n, 1))))
     levels = np.empty(crops.shape, np.float32)
     for table, crop, row in zip(tables, crops, levels, strict=True):
         np.take(table, crop, out=row, mode="clip")  # "clip" writes straight into out
     towards = rng.uniform(0, 2 * np.pi, n)
     depth = rng.uniform(0, shadow, n) * (rng.random(n) < SHADOWED_SHARE)
-    across = depth * np.cos(towards) * np.linspace(-1, 1, width)[:, None]
-    down = depth * np.sin(towards) * np.linspace(-1, 1, height)[:, None]
-    levels *= 1 + _floats(across.T)[:, None, :] + _floats(down.T)[:, :, None]
+    levels *= ramps(crops.shape, towards, depth)
     levels *= _floats(rng.uniform(1 - contrast, 1 + contrast, (n, 1, 1)))
     levels += _floats(rng.uniform(-light, light, (n, 1, 1)))
     return levels
+
+
+def ramps(shape: tuple[int, ...], towards: NDArray[np.float64], depth: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Factors of light from one side: 1 plus ``depth`` at the border that it comes from, 1 minus it at the other.
+
+    ``towards`` is the direction of that border in radians, 0 to the right and a quarter turn down.
+    """
+    _, height, width = shape
+    across = depth * np.cos(towards) * np.linspace(-1, 1, width)[:, None]
+    down = depth * np.sin(towards) * np.linspace(-1, 1, height)[:, None]
+    return np.asarray(1 + _floats(across.T)[:, None, :] + _floats(down.T)[:, :, None])
 
 
 def _floats(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -77,9 +92,14 @@ def compressed(crops: Stack, rows: NDArray[np.intp], rng: np.random.Generator) -
     """Blocks and ringing of a JPEG file of quality 20 to 70."""
     out = crops.copy()
     for i, quality in zip(rows, rng.integers(20, 71, len(rows)), strict=True):
-        _, data = cv2.imencode(".jpg", crops[i], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-        out[i] = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+        out[i] = stored(crops[i], int(quality))
     return out
+
+
+def stored(crop: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """One face after a JPEG file of this quality."""
+    _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
 def erased(crops: Stack, rows: NDArray[np.intp], rng: np.random.Generator) -> Stack:

@@ -19,6 +19,7 @@ COMMANDS = {
     "live": "Read expressions while they happen: a camera, a stream, a video.",
     "explain": "Show why: what the model saw, and what spoke for and against.",
     "evaluate": "Score a model on a labelled data set.",
+    "compare": "Test several models on the same pictures.",
     "data": "Inspect, collect, prepare and augment pictures.",
     "info": "Say what a model is, was trained on and scores.",
     "doctor": "Check which parts are installed and work.",

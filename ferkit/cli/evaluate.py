@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,26 @@ _CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 
 @click.command("evaluate")
-@click.argument("data", metavar="DATA")
+@click.argument("data", metavar="DATA", required=False)
+@click.option("--data", "data_option", metavar="DATA", help="The same as DATA, for use with --recipe.")
 @click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
 @click.option("--split", metavar="NAME", help="Only this part of the set, such as PublicTest.  [default: all rows]")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the figures to this file.")
+@click.option(
+    "--predictions",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.csv",
+    help="Write the answer for each picture, for ferkit compare.",
+)
+@click.option("--report", type=click.Path(file_okay=False), metavar="DIR", help="Write a page with pictures there.")
+@click.option(
+    "--slices",
+    type=click.Path(dir_okay=False, exists=True),
+    metavar="FILE.csv",
+    help="Figures by group, for each column of a CSV that has names of pictures in its column name.",
+)
+@click.option("--stress", is_flag=True, help="Also score darkened, blurred, turned, covered ... faces (with --report).")
+@click.option("--stress-rows", type=click.IntRange(1), metavar="N", help="Stress so many pictures, drawn by class.")
 @click.option(
     "--cropped",
     type=click.Choice(["auto", "yes", "no"]),
@@ -29,17 +44,14 @@ _CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 )
 @click.option("--against", type=click.Path(dir_okay=False), help="Another model file to compare with, row by row.")
 @click.option("--drop-unknown", is_flag=True, help="Leave out rows whose label the model does not know.")
+@click.option("--subjects-from-names", is_flag=True, help="Take persons from names such as Ann_Example_0001.jpg.")
+@click.option("--recipe", help="Cross-validate this recipe instead of scoring a model.")
+@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Folds of --recipe.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of --recipe.")
+@click.option("--jobs", type=int, help="Threads.  [default: one a free core for --stress, one for --recipe]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For intervals, stress and folds.")
 @click.pass_context
-def evaluate(
-    ctx: click.Context,
-    data: str,
-    model: str | None,
-    split: str | None,
-    json_file: str | None,
-    cropped: str | None,
-    against: str | None,
-    drop_unknown: bool,
-) -> None:
+def evaluate(ctx: click.Context, data: str | None, data_option: str | None, **given: Any) -> None:
     """Score a model on the labelled pictures in DATA: accuracy with a 95 % interval, figures by class, confusion.
 
     Every picture counts, those without a found face through their middle; the figure on found faces stands beside it.
@@ -48,34 +60,140 @@ def evaluate(
     \b
     ferkit evaluate fer2013.csv --split PublicTest
     ferkit evaluate my_photos/ --model mine.ferkit --json figures.json
+    ferkit evaluate my_photos/ --report report/ --stress
+    ferkit evaluate --recipe hog_svm --data my_photos/ --folds 5
     """
-    _check_output(json_file, (data, model, against))
-    from ferkit import sources, store
-    from ferkit.evaluate import compare, confusion_table, evaluate_dataset, table
+    ask = Ask(data=_data(data, data_option), **given)
+    _check(ask)
+    skipped = _cross_validate(ask) if ask.recipe is not None else _score(ask)
+    for name, reason in skipped:
+        click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
+    if skipped:
+        ctx.exit(1)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the command was asked for."""
+
+    data: str
+    model: str | None
+    split: str | None
+    json_file: str | None
+    predictions: str | None
+    report: str | None
+    slices: str | None
+    stress: bool
+    stress_rows: int | None
+    cropped: str | None
+    against: str | None
+    drop_unknown: bool
+    subjects_from_names: bool
+    recipe: str | None
+    folds: int
+    sets: tuple[str, ...]
+    jobs: int | None
+    seed: int
+
+
+def _data(argument: str | None, option: str | None) -> str:
+    if (argument is None) == (option is None):
+        got = "no data set" if argument is None else f"DATA={argument!r} and --data {option!r}"
+        raise click.UsageError(f"Got {got}, expected one: ferkit evaluate DATA")
+    return str(argument or option)
+
+
+def _score(ask: Ask) -> list[tuple[str, str]]:
+    """Score a model, say and write what was asked for; what was skipped is returned."""
+    from ferkit import store
+    from ferkit.evaluate import confusion_table, evaluate_dataset, table
     from ferkit.evaluate.text import comparison
 
-    opened = store.load(model)
-    other = None if against is None else store.load(against)
-    dataset = sources.load(data, split)
-    if split is None and dataset.split_names:
+    opened, other = store.load(ask.model), None if ask.against is None else store.load(ask.against)
+    dataset = _load(ask)
+    if ask.split is None and dataset.split_names:
         click.echo(f"All parts are scored: {', '.join(dataset.split_names)} (one of them: --split NAME).", err=True)
-    options: dict[str, Any] = {"cropped": _CROPPED[cropped], "drop_unknown": drop_unknown}
-    with _progress(len(dataset)) as advance:
+    options: dict[str, Any] = {"cropped": _CROPPED[ask.cropped], "drop_unknown": ask.drop_unknown}
+    with _progress(len(dataset), "Reading faces") as advance:
         result = evaluate_dataset(opened, dataset, progress=advance, **options)
-    figures = {"data": data, "split": split, "model": str(opened.path)} | result.figures()
+    figures = {"data": ask.data, "split": ask.split, "model": str(opened.path)} | result.figures(ask.seed)
     click.echo(f"{table(figures)}\n\n{confusion_table(figures)}")
     if other is not None:
         theirs = evaluate_dataset(other, dataset[result.rows], **options)
-        figures["against"] = {"model": against} | _paired(compare, result, theirs)
-        click.echo(f"\n{comparison(figures['against'], str(against))}")
-    for note in notes(figures):
+        figures["against"] = {"model": ask.against} | _paired(result, theirs, ask.seed)
+        click.echo(f"\n{comparison(figures['against'], str(ask.against))}")
+    said = notes(figures)
+    for note in said:
         click.echo(note, err=True)
-    for name, reason in result.skipped:
-        click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
-    if json_file is not None:
-        _write(Path(json_file), json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
-    if result.skipped:
-        ctx.exit(1)
+    if ask.report is not None:
+        _write_report(ask, opened, dataset, result, figures, said)
+    _keep(ask, figures, result.predictions if ask.predictions else None)
+    return result.skipped
+
+
+def _load(ask: Ask) -> Any:
+    from ferkit import sources
+
+    return sources.load(ask.data, ask.split, subjects_from_names=ask.subjects_from_names)
+
+
+def _keep(ask: Ask, figures: dict[str, Any], answers: Any) -> None:
+    """Write figures and predictions where these were asked for."""
+    from ferkit.sinks.whole import write_whole
+
+    if ask.json_file is not None:
+        write_whole(ask.json_file, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+    if ask.predictions is not None:
+        answers.save(ask.predictions)
+
+
+def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict[str, Any], said: list[str]) -> None:
+    from ferkit.evaluate.report import make_folder, report_of
+
+    folder = Path(str(ask.report))
+    make_folder(folder)
+    report = report_of(
+        model,
+        dataset,
+        result,
+        title=f"{Path(model.path).stem} on {Path(ask.data).name}" + (f", {ask.split}" if ask.split else ""),
+        slices=ask.slices,
+        against=figures.get("against"),
+        notes=said,
+        seed=ask.seed,
+        cropped=_CROPPED[ask.cropped],
+    )
+    if ask.stress:
+        with _progress(71, "Stress") as advance:
+            report = report.with_stress(
+                model, result, rows=ask.stress_rows, jobs=ask.jobs, keep=folder / "stress.jsonl", progress=advance
+            )
+        figures["stress"] = found = report.record()["stress"]
+        low, high = found["relative_ci"]
+        click.echo(f"\nunder stress: {found['relative']:.4f} [{low:.4f}, {high:.4f}] of the accuracy is kept")
+    click.echo(f"wrote {report.save(folder)}")
+
+
+def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
+    """Cross-validate a recipe, say and write what was asked for; what was skipped is returned."""
+    from ferkit import recipe as recipes
+    from ferkit.cli.fit import Steps
+    from ferkit.evaluate import confusion_table, cross_validate, table
+    from ferkit.evaluate.text import folds_table
+    from ferkit.features import default_folder
+
+    checked = recipes.load(str(ask.recipe), ask.sets)
+    steps = Steps()
+    found = cross_validate(
+        checked, _load(ask), ask.folds, seed=ask.seed, jobs=ask.jobs, cache=default_folder(), progress=steps
+    )
+    steps.close()
+    figures = {"data": ask.data, "split": ask.split, "recipe": checked.name} | found.figures()
+    click.echo(f"{folds_table(figures)}\n\n{table(figures)}\n\n{confusion_table(figures)}")
+    if found.left_out:
+        click.echo(f"{found.left_out} pictures left out: a network of the features was trained on them.", err=True)
+    _keep(ask, figures, found.answers)
+    return found.skipped
 
 
 def notes(figures: dict[str, Any]) -> list[str]:
@@ -98,50 +216,48 @@ def notes(figures: dict[str, Any]) -> list[str]:
     return said
 
 
-def _paired(compare: Any, result: Any, theirs: Any) -> dict[str, Any]:
+def _paired(result: Any, theirs: Any, seed: int) -> dict[str, Any]:
     """Comparison on the rows that both models answered."""
+    from ferkit.evaluate import compare
+
     mine = theirs.rows  # positions among the rows of ``result``
     groups = None if result.groups is None else result.groups[mine]
-    paired: dict[str, Any] = compare(result.right[mine], theirs.right, groups)
+    paired: dict[str, Any] = compare(result.right[mine], theirs.right, groups, seed)
     return paired
 
 
 @contextmanager
-def _progress(length: int) -> Iterator[Callable[[int], None] | None]:
+def _progress(length: int, label: str) -> Iterator[Callable[[int], None] | None]:
     """A bar where somebody watches, else nothing."""
     if not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=length, label="Reading faces", file=sys.stderr) as bar:
+    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
         yield bar.update
 
 
-def _check_output(json_file: str | None, read: tuple[str | None, ...]) -> None:
-    """Before any work: the file can be written, and is not one that is read."""
-    if json_file is None:
+def _check(ask: Ask) -> None:
+    """Before any work: options go together, files can be written and are not those that are read."""
+    if (ask.stress or ask.slices) and ask.report is None:
+        raise click.UsageError("Got --stress or --slices without --report, expected a folder: --report DIR")
+    if ask.stress_rows and not ask.stress:
+        raise click.UsageError("Got --stress-rows without --stress, expected both.")
+    if ask.recipe is not None:
+        wrong = [name for name in ("model", "report", "against", "cropped") if getattr(ask, name) is not None]
+        if wrong:
+            raise click.UsageError(f"Got --recipe with --{wrong[0]}, expected one of them.")
+    elif ask.sets:
+        raise click.UsageError("Got --set without --recipe, expected both.")
+    for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):
+        _check_output(path, (ask.data, ask.model, ask.against, ask.slices), hint)
+
+
+def _check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> None:
+    if name is None:
         return
-    path = Path(json_file)
+    path = Path(name)
     if not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"Got {json_file!r}, expected a file in a folder that exists.", param_hint="--json")
-    for name in read:
-        if name and path.exists() and Path(name).exists() and path.samefile(name):
-            raise click.BadParameter(
-                f"Got {json_file!r}, which is also read, expected another file.", param_hint="--json"
-            )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write beside the file and put it in its place at once, so that a failure leaves what was there."""
-    from ferkit.errors import DataError
-
-    part = None
-    try:
-        handle, part = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    except OSError as error:
-        if part is not None:
-            Path(part).unlink(missing_ok=True)
-        raise DataError(f"Got {path} that cannot be written ({error}), expected a place with room.") from error
+        raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=hint)
+    for other in read:
+        if other and path.exists() and Path(other).exists() and path.samefile(other):
+            raise click.BadParameter(f"Got {name!r}, which is also read, expected another file.", param_hint=hint)

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Model file; by default <recipe name>.ferkit")
 @click.option("--cache", metavar="DIR|none", help="Where computed features are kept; by default in ~/.cache/ferkit")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write rows and figures to this file.")
+@click.option(
+    "--predictions",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.csv",
+    help="Write the answers for the held-out rows, cross-fitted where these fit the fusion, for ferkit compare.",
+)
 def fit(
     recipe: str,
     data: str,
@@ -33,6 +39,7 @@ def fit(
     output: str | None,
     cache: str | None,
     json_file: str | None,
+    predictions: str | None,
 ) -> None:
     """Train a model from RECIPE: a YAML file, or a name such as hog_svm or hybrid.
 
@@ -48,7 +55,8 @@ def fit(
         sets = (*sets, f"split={json.dumps(split)}")
     checked = recipes.load(recipe, sets)
     path = Path(output or f"{checked.name}.ferkit")
-    _check_place(path)
+    for place in (path, *map(Path, filter(None, [predictions]))):
+        _check_place(place)
     steps = Steps()
     steps(f"reading {data}", 0, 0)
     dataset = sources.load(data)
@@ -58,6 +66,8 @@ def fit(
     fitted.save(path, metrics)
     steps.close()
     _report(fitted, dataset, metrics, path)
+    if predictions:
+        _save_predictions(fitted, predictions)
     if json_file:
         rows = {name: fitted.manifest.get(name) for name in ("name", "data", "rows", "classes", "search", "skipped")}
         Path(json_file).write_text(json.dumps(rows | {"metrics": metrics}, indent=2) + "\n", encoding="utf-8")
@@ -102,6 +112,18 @@ def _cache(cache: str | None) -> Any:
     from ferkit.features import default_folder
 
     return None if cache == "none" else cache or default_folder()
+
+
+def _save_predictions(fitted: Fitted, path: str) -> None:
+    from ferkit.errors import DataError
+    from ferkit.evaluate import Predictions
+
+    held_out = fitted.validation
+    if held_out is None:
+        raise DataError(f"Got predictions={path!r} and no rows held out, expected some: --set fusion_rows=PublicTest")
+    Predictions(held_out.names, held_out.y, held_out.proba, held_out.classes, held_out.found, held_out.groups).save(
+        path
+    )
 
 
 def metrics_of(fitted: Fitted) -> dict[str, Any] | None:

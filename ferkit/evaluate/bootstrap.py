@@ -1,14 +1,17 @@
-"""Percentile bootstrap of a mean, over rows or over groups of rows."""
+"""Intervals: the percentile bootstrap over rows or over groups of rows, and Wilson's for shares."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
 RESAMPLES = 2000
 DRAWN = 4_000_000
+Z = 1.959963984540054
 
 
 def mean_interval(values: Any, groups: Any = None, seed: int = 0, share: float = 0.95) -> tuple[float, float]:
@@ -42,11 +45,65 @@ def mean_interval(values: Any, groups: Any = None, seed: int = 0, share: float =
     values = np.asarray(values, dtype=np.float64)
     group = np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     sums, sizes = np.bincount(group, weights=values), np.bincount(group)
-    rng = np.random.default_rng(seed)
-    means: list[NDArray[np.float64]] = []
-    at_once = max(1, DRAWN // len(sums))
-    for start in range(0, RESAMPLES, at_once):
-        drawn = rng.integers(0, len(sums), (min(at_once, RESAMPLES - start), len(sums)), dtype=np.int32)
-        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(means), [(1 - share) / 2, (1 + share) / 2])
+    means = [sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1) for drawn in _draws(len(sums), seed)]
+    return quantiles(np.concatenate(means), share)
+
+
+def resampled(n: int, groups: Any = None, seed: int = 0) -> Iterator[Array]:
+    """How often each of ``n`` rows stands in each of 2,000 resamples, some resamples at a time.
+
+    Yields
+    ------
+    ndarray of shape (n_resamples, n), dtype float64
+        The same resamples as those of ``mean_interval``.
+    """
+    group = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    k = int(group.max()) + 1
+    for drawn in _draws(k, seed):
+        offset = np.arange(len(drawn), dtype=np.int64)[:, None] * k
+        counts = np.bincount((drawn + offset).ravel(), minlength=len(drawn) * k).reshape(len(drawn), k)
+        yield counts[:, group].astype(np.float64)
+
+
+def quantiles(values: Any, share: float = 0.95) -> tuple[float, float]:
+    """The interval that holds this share of the resamples; NaN are left out."""
+    values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)
+
+
+def wilson(hits: Any, count: Any) -> tuple[Array, Array]:
+    """95 % interval of a share; unlike the bootstrap's it keeps its width where all or none are hits.
+
+    Parameters
+    ----------
+    hits, count : array-like of the same shape
+        ``count`` may be 0: the interval is then 0 to 1.
+
+    References
+    ----------
+    Wilson: Probable inference, the law of succession, and statistical inference (1927).
+
+    Examples
+    --------
+    >>> [round(float(end), 3) for end in wilson(10, 10)]
+    [0.722, 1.0]
+    """
+    hits, count = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
+    n = np.maximum(count, 1)
+    p = hits / n
+    middle = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n * n)) / (1 + Z**2 / n)
+    empty = count == 0
+    return np.where(empty, 0.0, np.maximum(middle - half, 0)), np.where(empty, 1.0, np.minimum(middle + half, 1))
+
+
+def _draws(n: int, seed: int) -> Iterator[NDArray[np.int32]]:
+    """Numbers of the groups in each resample, some resamples at a time."""
+    rng = np.random.default_rng(seed)
+    at_once = max(1, DRAWN // n)
+    for start in range(0, RESAMPLES, at_once):
+        yield rng.integers(0, n, (min(at_once, RESAMPLES - start), n), dtype=np.int32)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
-from ferkit.errors import InputError
+from ferkit.errors import DataError, InputError
 from ferkit.evaluate.bootstrap import mean_interval
+from ferkit.evaluate.predictions import Predictions
 
 
 def compare(right: Any, other_right: Any, groups: Any = None, seed: int = 0) -> dict[str, Any]:
@@ -55,3 +58,89 @@ def compare(right: Any, other_right: Any, groups: Any = None, seed: int = 0) -> 
         "only_other": only_other,
         "p_value": float(binomtest(only_this, differ).pvalue) if differ else 1.0,
     }
+
+
+def compare_all(answers: Mapping[str, Predictions], seed: int = 0) -> dict[str, Any]:
+    """Every two of several models on the rows that all of them answered.
+
+    Parameters
+    ----------
+    answers : mapping of str to Predictions
+        At least two, by the name of the model. Rows are matched by name.
+    seed : int, default=0
+        For the intervals.
+
+    Returns
+    -------
+    dict
+        ``n`` (rows in common), ``left_out`` (rows of any that another lacks), ``ci_over`` ("rows" or "groups"),
+        ``models`` (``accuracy`` and ``accuracy_ci`` by name) and ``pairs``: for every two, ``first``, ``second``, what
+        ``compare`` gives, and ``p_holm``, the p-value after Holm's correction for so many pairs.
+
+    Raises
+    ------
+    DataError
+        Fewer than two, no row in common, or different true labels of one row.
+
+    References
+    ----------
+    Holm: A simple sequentially rejective multiple test procedure (1979).
+
+    Examples
+    --------
+    >>> names, y, labels = list("abcd"), ["fear"] * 4, ["anger", "fear"]
+    >>> one = Predictions(names, y, [[0.2, 0.8]] * 4, labels)
+    >>> two = Predictions(names[:3], y[:3], [[0.8, 0.2]] * 3, labels)
+    >>> result = compare_all({"one": one, "two": two})
+    >>> result["n"], result["pairs"][0]["only_this"], result["pairs"][0]["p_holm"]
+    (3, 3, 0.25)
+    """
+    rows = _rows_in_common(answers)
+    first = next(iter(answers))
+    right = {name: own.right[rows[name]] for name, own in answers.items()}
+    groups = next((own.groups[rows[name]] for name, own in answers.items() if own.groups is not None), None)
+    pairs = [
+        {"first": one, "second": two} | compare(right[one], right[two], groups, seed)
+        for one, two in combinations(answers, 2)
+    ]
+    for pair, p in zip(pairs, holm([pair["p_value"] for pair in pairs]), strict=True):
+        pair["p_holm"] = p
+    return {
+        "n": len(rows[first]),
+        "left_out": len(set().union(*(own.names for own in answers.values()))) - len(rows[first]),
+        "ci_over": "rows" if groups is None else "groups",
+        "models": {
+            name: {"accuracy": float(own.mean()), "accuracy_ci": list(mean_interval(own, groups, seed))}
+            for name, own in right.items()
+        },
+        "pairs": pairs,
+    }
+
+
+def holm(p_values: Any) -> list[float]:
+    """p-values after Holm's correction: the k-th smallest of n times n - k + 1, never less than a smaller one's."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return [float(value) for value in corrected]
+
+
+def _rows_in_common(answers: Mapping[str, Predictions]) -> dict[str, Any]:
+    """Positions, in each, of the rows that all have, in the order of the first."""
+    if len(answers) < 2:
+        raise DataError(f"Got {len(answers)} models, expected at least 2 to compare.")
+    places = {name: {row: i for i, row in enumerate(own.names)} for name, own in answers.items()}
+    first = next(iter(answers.values()))
+    common = [row for row in first.names if all(row in own for own in places.values())]
+    if not common:
+        raise DataError("Got no row that all of them have, expected answers for the same pictures.")
+    rows = {name: np.array([own[row] for row in common]) for name, own in places.items()}
+    truth = {name: own.y_true[rows[name]] for name, own in answers.items()}
+    known = next(iter(truth.values()))
+    for name, labels in truth.items():
+        for i in np.flatnonzero(labels != known)[:1]:
+            raise DataError(
+                f"Got true label {labels[i]!r} for {common[i]!r} in {name}, expected {known[i]!r} as before."
+            )
+    return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.evaluate.metrics import evaluate
+from ferkit.evaluate.predictions import Predictions
+from ferkit.faces.light import normalise
 from ferkit.labels import ordered
 from ferkit.records import Faces
 from ferkit.sources import Dataset
@@ -28,6 +30,8 @@ class Evaluation:
     ----------
     rows : ndarray of shape (n,), dtype int
         Position of each row in the data set.
+    names : ndarray of shape (n,), str
+        Its name there.
     y_true : ndarray of shape (n,), str
         Labels.
     proba : ndarray of shape (n, len(labels))
@@ -46,9 +50,14 @@ class Evaluation:
         Rows left out because the model does not know their label.
     skipped : list of (str, str)
         Pictures that could not be read, and why.
+    faces : Faces
+        What was answered, before light normalisation.
+    light : str
+        The model's light normalisation.
     """
 
     rows: Array
+    names: Array
     y_true: Array
     proba: Array
     labels: list[str]
@@ -58,11 +67,23 @@ class Evaluation:
     seen: tuple[int, int]
     dropped: int
     skipped: list[tuple[str, str]]
+    faces: Faces = field(repr=False)
+    light: str
+
+    @property
+    def lit(self) -> Faces:
+        """The faces as the features saw them."""
+        return relit(self.faces, self.light)
 
     @property
     def right(self) -> Array:
         """Whether the most probable label is the right one, row by row."""
         return np.asarray(np.array(self.labels, dtype=object)[self.proba.argmax(axis=1)] == self.y_true)
+
+    @property
+    def predictions(self) -> Predictions:
+        """The answers alone, to be kept and compared."""
+        return Predictions(self.names, self.y_true, self.proba, self.labels, self.found, self.groups)
 
     def figures(self, seed: int = 0) -> dict[str, Any]:
         """Figures of ``evaluate``, with counts of what was skipped, dropped, cropped and seen."""
@@ -104,36 +125,44 @@ def evaluate_dataset(
     DataError
         The set has labels that the model does not know, or no picture of it can be read.
     """
+    from sklearn.base import clone
+
     known = _known_rows(model.labels, dataset, drop_unknown)
-    extractor = _extractor(model, cropped)
+    extractor = extractor_of(model, cropped)
+    light = str(extractor.light)
+    extractor = clone(extractor).set_params(light="none")  # done below, so that the faces are also kept without it
     rows: list[Array] = []
-    proba, found, seen, counted = [], [], np.zeros(2, int), 0
+    proba, shown, seen, counted = [], [], np.zeros(2, int), 0
     skipped = list(dataset.skipped)
     for batch, pictures in _batches(dataset, known, skipped):
         kept, faces = _faces(extractor, batch, pictures, dataset, skipped)
         if kept:
             rows.append(np.array(kept))
-            proba.append(model.predict_proba(faces))
-            found.append(faces.found)
-            seen += model.seen(faces)
+            shown.append(faces)
+            lit = relit(faces, light)
+            proba.append(model.predict_proba(lit))
+            seen += model.seen(lit)
             taken = dict(zip(batch, pictures, strict=True))
             counted += sum(extractor.takes_as_cropped(taken[row]) for row in kept)
         if progress is not None:
             progress(len(batch))
     if not rows:
         raise DataError(f"Got {len(skipped)} pictures, none of which could be read, expected at least 1.")
-    order = np.concatenate(rows)
+    order, faces = np.concatenate(rows), Faces.merge(shown)
     return Evaluation(
         rows=order,
+        names=dataset.names[order],
         y_true=dataset.labels[order],
         proba=np.concatenate(proba),
         labels=list(model.labels),
-        found=np.concatenate(found),
+        found=faces.found,
         groups=_persons(dataset, order),
         cropped=counted,
         seen=(int(seen[0]), int(seen[1])),
         dropped=len(dataset) - len(known),
         skipped=skipped,
+        faces=faces,
+        light=light,
     )
 
 
@@ -150,7 +179,12 @@ def _known_rows(labels: list[str], dataset: Dataset, drop_unknown: bool) -> Arra
     return known
 
 
-def _extractor(model: Any, cropped: Any) -> Any:
+def relit(faces: Faces, light: str) -> Faces:
+    """Faces after light normalisation."""
+    return Faces(normalise(faces.crops, light), faces.points, faces.boxes_xyxy, faces.found, faces.index)
+
+
+def extractor_of(model: Any, cropped: Any = None) -> Any:
     """The model's own ``faces`` step, or a copy with another rule for cropped pictures."""
     from sklearn.base import clone
 

@@ -33,6 +33,23 @@ def confusion_table(figures: dict[str, Any]) -> str:
     return "\n".join(_aligned([["true \\ predicted", *labels], *rows]))
 
 
+def folds_table(figures: dict[str, Any]) -> str:
+    """One row a fold, then their mean and spread."""
+    head = ["fold", "pictures", "accuracy", "95 %", "balanced", "macro F1", "log loss"]
+    rows = [
+        [str(k), str(own["n"]), f"{own['accuracy']:.4f}", _interval(own["accuracy_ci"]), *_shown(own)]
+        for k, own in enumerate(figures["folds"], 1)
+    ]
+    for which in ("mean", "std"):
+        own = {name: values[which] for name, values in figures["over_folds"].items()}
+        rows.append([which, "", f"{own['accuracy']:.4f}", "", *_shown(own)])
+    return "\n".join([*_aligned([head, *rows]), "", f"together, intervals over {figures['ci_over']}:"])
+
+
+def _shown(own: dict[str, Any]) -> list[str]:
+    return [f"{own[name]:.4f}" for name in ("balanced_accuracy", "macro_f1", "log_loss")]
+
+
 def comparison(result: dict[str, Any], other: str) -> str:
     """What ``compare`` found, in two lines."""
     low, high = result["difference_ci"]
@@ -42,6 +59,32 @@ def comparison(result: dict[str, Any], other: str) -> str:
         f"only this one right {result['only_this']}, only the other {result['only_other']}, "
         f"McNemar p = {result['p_value']:.3g}"
     )
+
+
+def comparisons(result: dict[str, Any]) -> str:
+    """What ``compare_all`` found: the models, then every two of them."""
+    models = [[name, f"{own['accuracy']:.4f}", _interval(own["accuracy_ci"])] for name, own in result["models"].items()]
+    pairs = [
+        [
+            f"{pair['first']} - {pair['second']}",
+            f"{pair['difference']:+.4f}",
+            _interval(pair["difference_ci"], "+"),
+            str(pair["only_this"]),
+            str(pair["only_other"]),
+            f"{pair['p_value']:.2g}",
+            f"{pair['p_holm']:.2g}",
+        ]
+        for pair in result["pairs"]
+    ]
+    head = ["pair", "difference", "95 %", "only first", "only second", "McNemar p", "p (Holm)"]
+    left_out = f", {result['left_out']} that not all of them have left out" if result["left_out"] else ""
+    lines = [f"{result['n']} pictures in common{left_out}; intervals over {result['ci_over']}", ""]
+    return "\n".join([*lines, *_aligned([["model", "accuracy", "95 %"], *models]), "", *_aligned([head, *pairs])])
+
+
+def _interval(ends: Any, sign: str = "") -> str:
+    low, high = ends
+    return f"[{low:{sign}.4f}, {high:{sign}.4f}]"
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -142,6 +143,40 @@ class Stacking(FamilyModels):
         check_is_fitted(self, "final_")
         blocks = self._scaled(self._margins(self._check(X, fitting=False)))
         return shapley(list(blocks.blocks), lambda inside: margins(self.final_, _only(blocks, inside), self.classes_))
+
+    def family_margins(self, X: Any) -> Features:
+        """What each family's model says by itself.
+
+        Parameters
+        ----------
+        X : Features, or array-like or CSR matrix of shape (n, n_features)
+
+        Returns
+        -------
+        Features
+            Uncalibrated margins, or what is passed through; columns follow ``classes_`` where there is one a class.
+        """
+        check_is_fitted(self, "final_")
+        return self._margins(self._check(X, fitting=False))
+
+    def partial_proba(self, found: Features, families: Sequence[str]) -> Array:
+        """Probabilities when only some families speak and the others stand at their mean margins.
+
+        Parameters
+        ----------
+        found : Features
+            What ``family_margins`` gives.
+        families : sequence of str
+            The families that speak.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes)
+        """
+        check_is_fitted(self, "final_")
+        if unknown := sorted(set(families) - set(found.blocks)):
+            raise InputError(f"Got families {unknown}, expected some of {list(found.blocks)}.")
+        return softmax(margins(self.final_, _only(self._scaled(found), tuple(families)), self.classes_))
 
     def cross_fitted(self, X: Any, y: Any, groups: Any = None, folds: int = 5) -> Array:
         """Probabilities of the fusion rows from fusions that were fitted on the other fusion rows.

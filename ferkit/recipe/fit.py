@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from inspect import signature
 from pathlib import Path
@@ -49,6 +49,8 @@ class Validation:
         Rows that belong together.
     data : str
         What the rows are.
+    names : ndarray of shape (n,), str
+        Their names in the data set.
     """
 
     y: NDArray[Any]
@@ -57,6 +59,7 @@ class Validation:
     found: NDArray[np.bool_]
     groups: NDArray[np.intp]
     data: str
+    names: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,41 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class _Material:
-    """Faces and labels of the rows in use."""
+class Material:
+    """Faces and labels of the rows in use.
+
+    Attributes
+    ----------
+    faces : Faces
+        As the ``faces`` step gives them.
+    labels, names : ndarray of shape (n,), str
+    subjects : ndarray of shape (n,), str, or None
+    held_out : ndarray of shape (n,), dtype bool
+        Rows of a held-out split; all false where a share is to be held out.
+    skipped : list of (str, str)
+        Pictures that could not be read, and why.
+    kind : str
+        Reader of the data set.
+    """
 
     faces: Faces
     labels: NDArray[Any]
     subjects: NDArray[Any] | None
     held_out: NDArray[np.bool_]
+    names: NDArray[Any]
     skipped: list[tuple[str, str]]
+    kind: str
+
+    def __getitem__(self, rows: Any) -> Material:
+        subjects = None if self.subjects is None else self.subjects[rows]
+        return replace(
+            self,
+            faces=self.faces[rows],
+            labels=self.labels[rows],
+            subjects=subjects,
+            held_out=self.held_out[rows],
+            names=self.names[rows],
+        )
 
 
 def fit(
@@ -138,16 +168,62 @@ def fit(
     >>> fitted.validation.proba.shape
     (21, 7)
     """
-    tell = progress or (lambda step, done, total: None)
-    pipeline = build(recipe)
-    _share_work(pipeline, jobs, cache)
     data = relabelled(dataset, recipe)
     train, held_out, name = wanted(data, recipe)
     check_classes(data.labels, train, held_out)
     chosen = train | held_out
-    material = _extract(pipeline[0], data[chosen], held_out[chosen], tell)
+    material = extract(recipe, data[chosen], held_out[chosen], progress)
+    return fit_material(recipe, material, name, jobs=jobs, cache=cache, progress=progress)
+
+
+def extract(
+    recipe: Recipe, data: Dataset, held_out: NDArray[np.bool_] | None = None, progress: Progress | None = None
+) -> Material:
+    """Faces of all pictures that can be read, found as the recipe says.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : Dataset
+        With the recipe's labels.
+    held_out : ndarray of shape (n,), dtype bool, or None, default=None
+        Rows of a held-out split.
+    progress : callable or None, default=None
+        As for ``fit``.
+    """
+    held_out = np.zeros(len(data), bool) if held_out is None else held_out
+    return _extract(build(recipe)[0], data, held_out, progress or _silent)
+
+
+def fit_material(
+    recipe: Recipe,
+    material: Material,
+    name: str,
+    *,
+    validate: bool = True,
+    jobs: int | None = None,
+    cache: Any = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Fit a recipe on faces that were found already.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    material : Material
+        What ``extract`` gives, or rows of it.
+    name : str
+        What is held out, as ``wanted`` says it.
+    validate : bool, default=True
+        Whether the held-out rows are answered too.
+    jobs, cache, progress
+        As for ``fit``.
+    """
+    tell = progress or _silent
+    pipeline = build(recipe)
+    _share_work(pipeline, jobs, cache)
     tell("near-duplicates", 0, 0)
-    hashes, known = store.seen_hashes(material.faces), _seen_by_networks(pipeline)
+    hashes, known = store.seen_hashes(material.faces), seen_by_networks(pipeline)
     seen = np.isin(hashes, known)
     rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name, seen)
     found = _search(recipe, pipeline, material, rows, tell) if recipe.search else {}
@@ -155,15 +231,19 @@ def fit(
     tell(f"model ({recipe.model.kind})", 0, 0)
     _fit_model(pipeline[-1], X, y, groups, fusion)
     tell("validation", 0, 0)
-    validation = _validate(pipeline, material, rows)
-    manifest = _manifest(recipe, pipeline, data, material, rows) | found
+    validation = _validate(pipeline, material, rows) if validate else None
+    manifest = _manifest(recipe, pipeline, material, rows) | found
     fitted = np.concatenate([hashes[rows.train], known, getattr(pipeline[-1], "seen_", known[:0])])
     return Fitted(
         pipeline, manifest, validation, np.unique(fitted), hashes[rows.held_out if fusion is not None else []]
     )
 
 
-def _seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
+def _silent(step: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
     """Hashes of the faces that networks among the features were trained on, as far as their files say."""
     from ferkit.features import NetworkFeatures
     from ferkit.features.onnx import SHIPPED
@@ -185,7 +265,7 @@ def _share_work(pipeline: Pipeline, jobs: int | None, cache: Any) -> None:
         pipeline.set_params(features__cache=cache)
 
 
-def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: Progress) -> _Material:
+def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: Progress) -> Material:
     """Faces of all pictures that can be read."""
     parts: list[Faces] = []
     kept: list[int] = []
@@ -204,7 +284,9 @@ def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: P
     faces = Faces.merge(parts)
     faces = Faces(faces.crops, faces.points, faces.boxes_xyxy, faces.found, kept)
     subjects = None if data.subjects is None else data.subjects[kept]
-    return _Material(faces, data.labels[kept].astype(str), subjects, held_out[kept], skipped)
+    return Material(
+        faces, data.labels[kept].astype(str), subjects, held_out[kept], data.names[kept], skipped, data.kind
+    )
 
 
 def _read(data: Dataset, rows: range) -> tuple[list[int], Any, list[tuple[str, str]]]:
@@ -222,7 +304,7 @@ def _read(data: Dataset, rows: range) -> tuple[list[int], Any, list[tuple[str, s
 
 
 def _train_rows(
-    recipe: Recipe, pipeline: Pipeline, material: _Material, rows: Rows, tell: Progress
+    recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows, tell: Progress
 ) -> tuple[Any, NDArray[np.bool_] | None, NDArray[Any], NDArray[Any]]:
     """What the model is fitted on: features, fusion mask, groups and labels."""
     faces, y, groups = material.faces[rows.train], material.labels[rows.train], rows.groups[rows.train]
@@ -259,7 +341,7 @@ def _fit_model(model: Any, X: Any, y: NDArray[Any], groups: NDArray[Any], fusion
     model.fit(X, y, **{name: rows for name, rows in known.items() if rows is not None and name in takes})
 
 
-def _search(recipe: Recipe, pipeline: Pipeline, material: _Material, rows: Rows, tell: Progress) -> dict[str, Any]:
+def _search(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows, tell: Progress) -> dict[str, Any]:
     """Best settings, which are also set in the pipeline. Pictures are not augmented here."""
     assert recipe.search is not None
     fuse = registry.fuses(recipe.model.kind) and len(rows.held_out) > 0
@@ -280,7 +362,7 @@ def _search(recipe: Recipe, pipeline: Pipeline, material: _Material, rows: Rows,
     return {"search": {"best": named, "score": score, "metric": recipe.search.score}}
 
 
-def _validate(pipeline: Pipeline, material: _Material, rows: Rows) -> Validation | None:
+def _validate(pipeline: Pipeline, material: Material, rows: Rows) -> Validation | None:
     if not len(rows.held_out):
         return None
     faces, y, groups = material.faces[rows.held_out], material.labels[rows.held_out], rows.groups[rows.held_out]
@@ -298,10 +380,11 @@ def _validate(pipeline: Pipeline, material: _Material, rows: Rows) -> Validation
         proba = model.predict_proba(X)
     classes = ordered(str(label) for label in model.classes_)
     order = [model.classes_.tolist().index(label) for label in classes]
-    return Validation(y, np.asarray(proba, np.float64)[:, order], classes, faces.found, groups, data)
+    proba = np.asarray(proba, np.float64)[:, order]
+    return Validation(y, proba, classes, faces.found, groups, data, material.names[rows.held_out])
 
 
-def _manifest(recipe: Recipe, pipeline: Pipeline, data: Dataset, material: _Material, rows: Rows) -> dict[str, Any]:
+def _manifest(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows) -> dict[str, Any]:
     used = np.concatenate([rows.train, rows.held_out])
     found = material.faces.found[used]
     labels = material.labels[rows.train]
@@ -310,7 +393,7 @@ def _manifest(recipe: Recipe, pipeline: Pipeline, data: Dataset, material: _Mate
         "name": recipe.name,
         "recipe": recipe.text,
         "settings": describe(pipeline),
-        "data": {"kind": data.kind, "fingerprint": _fingerprint(material, used), "held_out": rows.held_out_name},
+        "data": {"kind": material.kind, "fingerprint": _fingerprint(material, used), "held_out": rows.held_out_name},
         "rows": {
             "train": len(rows.train),
             "augmented": len(rows.train) * copies,
@@ -326,7 +409,7 @@ def _manifest(recipe: Recipe, pipeline: Pipeline, data: Dataset, material: _Mate
     }
 
 
-def _fingerprint(material: _Material, used: NDArray[np.intp]) -> str:
+def _fingerprint(material: Material, used: NDArray[np.intp]) -> str:
     """Content of the data that was used: the same rows in another order give the same text."""
     hashes = store.seen_hashes(material.faces)[used]
     lines = sorted(f"{number:016x} {label}" for number, label in zip(hashes, material.labels[used], strict=True))

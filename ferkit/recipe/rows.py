@@ -114,7 +114,7 @@ def divide(
         Rows that a network of the features was trained on; it would be over-sure of them.
     """
     pairs = near_duplicates(faces.crops)
-    groups = _groups(pairs, subjects, len(faces))
+    groups = groups_of(pairs, subjects, len(faces))
     twins = np.zeros(len(faces), bool)
     if name != "none" and not held_out.any():
         share = recipe.held_out if isinstance(recipe.held_out, float) else AUTO_SHARE
@@ -135,7 +135,8 @@ def divide(
     return Rows(np.flatnonzero(train), np.flatnonzero(fresh), groups, int(twins.sum()), left_out, name)
 
 
-def _groups(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
+def groups_of(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
+    """Number of the group of each of ``n`` rows: near-duplicates, and rows of one person, share one."""
     if subjects is None:
         return connected(pairs, n)
     same = [np.flatnonzero(subjects == person) for person in sorted(set(subjects) - {""})]

@@ -195,3 +195,83 @@ def test_data_and_models_that_are_none(call, tmp_path):
 def test_help_names_an_example():
     text = CliRunner().invoke(command, ["--help"]).stdout
     assert "ferkit evaluate my_photos/ --model mine.ferkit" in text
+
+
+def test_a_report_with_groups_and_stress(call, folder, tmp_path):
+    names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/*.png"))
+    rows = "".join(f"{name},{'left' if i % 2 else 'right'}\n" for i, name in enumerate(names))
+    (tmp_path / "sides.csv").write_text("name,side\n" + rows)
+    out = tmp_path / "report"
+    options = ["--split", "PublicTest", "--slices", tmp_path / "sides.csv", "--json", tmp_path / "out.json"]
+    done = call("--report", out, "--stress", "--stress-rows", 5, "--jobs", 1, *options)
+    assert done.exit_code == 0, done.output
+    assert f"wrote {out / 'index.html'}" in done.stdout
+    kept = json.loads((out / "figures.json").read_text())
+    assert [own["value"] for own in kept["slices"]["side"]] == ["left", "right"]
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert figures["stress"] == kept["stress"]
+    assert f"under stress: {figures['stress']['relative']:.4f}" in done.stdout
+    assert len((out / "stress.jsonl").read_text().splitlines()) == 71
+    assert any("fitted the model's fusion" in note for note in kept["notes"])
+
+
+def test_predictions_are_compared(call, models, folder, tmp_path):
+    for name in ("good", "poor"):
+        done = call("--predictions", tmp_path / f"{name}.csv", model=f"{name}.ferkit")
+        assert done.exit_code == 0, done.output
+    files = [str(tmp_path / "good.csv"), str(tmp_path / "poor.csv")]
+    done = CliRunner().invoke(main, ["compare", *files, "--json", str(tmp_path / "out.json")])
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert (result["n"], list(result["models"])) == (70, ["good", "poor"])
+    assert result["pairs"][0]["p_value"] < 0.05
+    assert "good - poor" in done.stdout
+    mixed = CliRunner().invoke(main, ["compare", str(models / "good.ferkit"), files[1], "--data", str(folder)])
+    assert mixed.exit_code == 0, mixed.output
+    assert mixed.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+    assert "of these faces fitted the model" in mixed.stderr
+
+
+def test_comparisons_that_are_none(tmp_path):
+    alone = CliRunner().invoke(main, ["compare", "fast"])
+    assert alone.exit_code == 2
+    assert "Got the model 'fast' without --data" in alone.stderr
+    twice = CliRunner().invoke(main, ["compare", "a.csv", "a.csv"])
+    assert twice.exit_code == 2
+    assert "Got one file twice" in twice.stderr
+    missing = CliRunner().invoke(main, ["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
+    assert missing.exit_code == 1
+    assert "cannot be read" in missing.stderr
+
+
+def test_a_recipe_is_cross_validated(folder, tmp_path):
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text("features: {hog: {cell: 16}}\nmodel: {linear_svm: {calibrate: false}}\n")
+    options = ["--recipe", str(recipe), "--data", str(folder), "--folds", "2", "--jobs", "1"]
+    kept = ["--json", str(tmp_path / "out.json"), "--predictions", str(tmp_path / "out.csv")]
+    done = CliRunner().invoke(main, ["evaluate", *options, *kept])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert len(figures["folds"]) == 2
+    assert figures["n"] == 70
+    assert f"{figures['over_folds']['accuracy']['mean']:.4f}" in done.stdout
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 71
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Got no data set"),
+        (["x", "--data", "y"], "Got DATA='x' and --data 'y'"),
+        (["x", "--stress"], "without --report"),
+        (["x", "--report", "out", "--stress-rows", "5"], "--stress-rows without --stress"),
+        (["x", "--recipe", "hog_svm", "--model", "fast"], "Got --recipe with --model"),
+        (["x", "--set", "seed=1"], "Got --set without --recipe"),
+        (["x", "--predictions", "no/such/place.csv"], "expected a file in a folder that exists"),
+    ],
+    ids=range(7),
+)
+def test_options_that_do_not_go_together(options, message):
+    done = CliRunner().invoke(main, ["evaluate", *options])
+    assert done.exit_code == 2
+    assert message in done.stderr

@@ -12,6 +12,7 @@ from PIL import Image
 from ferkit import store
 from ferkit.cli import main
 from ferkit.cli.fit import Steps
+from ferkit.evaluate import Predictions
 from ferkit.labels import FER2013
 from ferkit.sources import load, sample
 
@@ -77,6 +78,21 @@ def test_a_split_and_dropped_labels(run, tmp_path):
     rows = model.manifest["rows"]
     assert rows["train"] + rows["held_out"] == pytest.approx(25, abs=3)
     assert model.manifest["data"]["held_out"] == "20% of the training rows"
+
+
+def test_answers_for_the_held_out_rows_are_kept(run, drawn):
+    done = run("fit", ROOT / "pipelines" / "hog_svm.yaml", *QUICK, "--predictions", "a.csv", "--json", "out.json")
+    assert done.exit_code == 0, done.output
+    kept = Predictions.load("a.csv")
+    assert kept.right.mean() == pytest.approx(json.loads(Path("out.json").read_text())["metrics"]["accuracy"])
+    lines = drawn.splitlines()
+    held_out = [i for i, line in enumerate(lines, 1) if line.endswith("PublicTest")]
+    assert sorted(int(name.rpartition(":")[2]) for name in kept.names) == held_out
+    nothing = run(
+        "fit", ROOT / "pipelines" / "hog_svm.yaml", *QUICK, "--set", "validation=none", "--predictions", "b.csv"
+    )
+    assert nothing.exit_code == 1
+    assert "no rows held out" in nothing.stderr
 
 
 def test_nothing_held_out(run):

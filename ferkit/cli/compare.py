@@ -1,0 +1,70 @@
+"""``ferkit compare``: several models on the same rows, every two of them tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("compare")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--data", help="Data set that models are to answer; not needed for predictions.")
+@click.option("--split", metavar="NAME", help="Only this part of the set, such as PublicTest.  [default: all rows]")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the tests to this file.")
+def compare(files: tuple[str, ...], data: str | None, split: str | None, json_file: str | None) -> None:
+    """Test which of several models is right more often, on the same pictures.
+
+    FILE is a CSV that ferkit evaluate or ferkit fit wrote with --predictions, or a model. Every two are compared by
+    McNemar's exact test, also after Holm's correction for so many tests, and by a bootstrap of the difference.
+
+    \b
+    ferkit compare hybrid.csv handcrafted.csv network.csv
+    ferkit compare default fast --data fer2013.csv --split PublicTest
+    """
+    from ferkit.evaluate import compare_all
+    from ferkit.evaluate.text import comparisons
+    from ferkit.sinks.whole import write_whole
+
+    result = compare_all(_answers(files, data, split))
+    click.echo(comparisons(result))
+    if json_file is not None:
+        write_whole(json_file, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+
+
+def _answers(files: tuple[str, ...], data: str | None, split: str | None) -> dict[str, Any]:
+    """Predictions by a short name of each file."""
+    from ferkit.evaluate import Predictions
+    from ferkit.sources import load
+
+    names = _short(files)
+    kept = {file: Path(file).suffix.lower() == ".csv" for file in files}
+    if not all(kept.values()) and data is None:
+        model = next(file for file in files if not kept[file])
+        raise click.UsageError(f"Got the model {model!r} without --data, expected the data set that it is to answer.")
+    dataset = None if all(kept.values()) else load(str(data), split)
+    return {
+        name: Predictions.load(file) if kept[file] else _answered(file, dataset)
+        for name, file in zip(names, files, strict=True)
+    }
+
+
+def _answered(model: str, dataset: Any) -> Any:
+    from ferkit import store
+    from ferkit.evaluate import evaluate_dataset
+
+    result = evaluate_dataset(store.load(model), dataset)
+    for count, what in zip(result.seen, ("model", "model's fusion"), strict=True):
+        if count:
+            click.echo(f"Warning: {model}: {count} of these faces fitted the {what}: it looks too good.", err=True)
+    return result.predictions
+
+
+def _short(files: tuple[str, ...]) -> list[str]:
+    """Names without folder and ending, where these differ."""
+    if len(set(files)) < len(files):
+        raise click.UsageError("Got one file twice, expected each once.")
+    short = [Path(file).stem for file in files]
+    return short if len(set(short)) == len(short) else list(files)
