@@ -17,8 +17,8 @@ def read_readings(path: str | Path) -> Any:
     Parameters
     ----------
     path : str or Path
-        File of CSV (``.csv``) or JSON lines (``.jsonl``, ``.ndjson``), SQLite file (``.db``, ``.sqlite``), or the address
-        of a database, such as ``sqlite:///readings.db``.
+        File of CSV (``.csv``) or JSON lines (``.jsonl``, ``.ndjson``), SQLite file (``.db``, ``.sqlite``), or the
+        address of a database, such as ``sqlite:///readings.db``.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def read_readings(path: str | Path) -> Any:
     try:
         if form == "csv":
             return pd.read_csv(path, **_EMPTY)
-        return pd.read_json(path, lines=True) if form == "jsonl" else _from_table(pd, path)
+        return pd.read_json(path, lines=True, precise_float=True) if form == "jsonl" else _from_table(pd, path)
     except (ValueError, OSError) as error:
         raise FerkitError(f"Got path={str(path)!r} ({error}), expected readings.") from error
 
