@@ -17,6 +17,7 @@ COMMANDS = {
     "fit": "Train a model from a recipe.",
     "predict": "Read expressions from pictures, folders or videos.",
     "live": "Read expressions while they happen: a camera, a stream, a video.",
+    "serve": "Serve the web app and its API.",
     "evaluate": "Score a model on a labelled data set.",
     "data": "Inspect, collect, prepare and augment pictures.",
     "info": "Say what a model is, was trained on and scores.",

@@ -58,7 +58,7 @@ class Overlay:
     """
 
     def __init__(self, model: Any = None) -> None:
-        self._hog = _hog_of(model)
+        self._hog = hog_of(model)
         self._past: dict[int, _Past] = {}
         self._gap = 0.0
         self._clock: float | None = None
@@ -119,6 +119,30 @@ class Overlay:
             _label(canvas, f"{one.track} HOG", left, top, 0.8 * unit)
 
 
+def hog_strengths(crop: NDArray[np.uint8], hog: HOG | None = None) -> NDArray[np.float32]:
+    """How strongly a face's edges run in each direction, cell by cell.
+
+    Parameters
+    ----------
+    crop : ndarray of shape (h, w), dtype uint8
+        Face.
+    hog : HOG or None, default=None
+        Whose cells are taken.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns, directions), dtype float32
+        0 to 1, square roots of the cells; direction k is that of an edge turned by ``180 * k / directions`` degrees
+        from upright.
+    """
+    hog = hog or HOG(cell=6, block=1)
+    cells = hog.cells(crop[None])[0]
+    if hog.signed:  # an edge has no direction
+        half = cells.shape[2] // 2
+        cells = cells[..., :half] + cells[..., half : 2 * half]
+    return np.asarray(np.sqrt(cells / max(float(cells.max()), 1e-6)), np.float32)
+
+
 def hog_view(crop: NDArray[np.uint8], side: int, hog: HOG | None = None) -> NDArray[np.uint8]:
     """Oriented gradients of a face, as strokes along its edges.
 
@@ -135,13 +159,8 @@ def hog_view(crop: NDArray[np.uint8], side: int, hog: HOG | None = None) -> NDAr
     -------
     ndarray of shape (side, side, 3), dtype uint8
     """
-    hog = hog or HOG(cell=6, block=1)
-    cells = hog.cells(crop[None])[0]
-    if hog.signed:  # an edge has no direction
-        half = cells.shape[2] // 2
-        cells = cells[..., :half] + cells[..., half : 2 * half]
-    rows, columns, count = cells.shape
-    light = np.sqrt(cells / max(float(cells.max()), 1e-6))
+    light = hog_strengths(crop, hog)
+    rows, columns, count = light.shape
     angles = np.pi * np.arange(count) / count + np.pi / 2
     fine = 4 * side
     view = np.zeros((fine, fine, 3), np.uint8)
@@ -160,7 +179,7 @@ def ink_of(label: str) -> Ink:
     return (int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)) if code else GREY
 
 
-def _hog_of(model: Any) -> HOG | None:
+def hog_of(model: Any) -> HOG | None:
     """The model's own HOG family, one scale of it."""
     parts = model.pipeline.get_params(deep=True).values() if model is not None else ()
     return next((part for part in parts if isinstance(part, HOG)), None)

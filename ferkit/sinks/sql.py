@@ -157,9 +157,7 @@ def open_engine(target: str | Path) -> Any:
         url = make_url(target if is_url(target) else f"sqlite:///{target}")
         engine = create_engine(url)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise FerkitError(
-            f"Got an address of a database ({error}), expected one like sqlite:///readings.db."
-        ) from error
+        raise FerkitError(f"Got an address ({error}), expected a database like sqlite:///readings.db.") from error
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
