@@ -7,7 +7,7 @@ from ferkit.errors import missing
 
 try:
     import fastapi  # noqa: F401
-    import multipart  # noqa: F401
+    import python_multipart  # noqa: F401
     import sqlalchemy  # noqa: F401
     import uvicorn  # noqa: F401
     import websockets  # noqa: F401

@@ -24,13 +24,15 @@ _FORM = 100_000
 """Bytes around a file in a form."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, state: State | None = None) -> FastAPI:
     """ASGI app of a server. It belongs into exactly one process, which then uses all cores.
 
     Parameters
     ----------
     settings : Settings or None, default=None
         By default recognition on this machine, without a store.
+    state : State or None, default=None
+        What was opened already; by default it is opened when the app starts.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.ferkit = State.opened(settings)
+        app.state.ferkit = state or State.opened(settings)
         try:
             yield
         finally:

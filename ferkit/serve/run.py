@@ -17,6 +17,7 @@ from ferkit.errors import FerkitError
 from ferkit.serve.app import create_app
 from ferkit.serve.limits import Limits, client_of
 from ferkit.serve.settings import Settings, is_loopback
+from ferkit.serve.state import State
 
 
 def serve(settings: Settings, tell: Callable[[str], object] = print) -> None:
@@ -35,18 +36,18 @@ def serve(settings: Settings, tell: Callable[[str], object] = print) -> None:
         cannot be opened.
     """
     settings = settings.check()
-    app = create_app(settings)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     cv2.setNumThreads(1)  # requests share the cores; one picture may not take them all
     _allow_files()
     listener = listening(settings.host, settings.port)
     try:
+        app = create_app(settings, State.opened(settings))
         server = _Server(uvicorn.Config(app, **_options(settings)), lambda: tell(_message(settings, listener)))
         server.run([listener])
+    except KeyboardInterrupt:  # uvicorn ends cleanly, then lets Ctrl-C go on
+        tell("ferkit has stopped.")
     finally:
         listener.close()
-    if server.failure is not None:
-        raise server.failure
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -68,12 +69,11 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server; says when it is ready, and keeps what went wrong at the start."""
+    """uvicorn's server, which says when it is ready."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
         super().__init__(config)
         self._ready = ready
-        self.failure: Exception | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -35,17 +36,17 @@ class SourceState(BaseModel):
 
 
 def shown_name(source: str) -> str:
-    """Name of a source without the password in its address.
+    """Name of a source: of a file its last part, of an address all but the password and the query.
 
     Examples
     --------
-    >>> shown_name("rtsp://me:secret@cam/1"), shown_name("0")
-    ('rtsp://cam/1', 'camera 0')
+    >>> shown_name("rtsp://me:secret@cam/1"), shown_name("0"), shown_name("videos/hall.mp4")
+    ('rtsp://cam/1', 'camera 0', 'hall.mp4')
     """
     if source.isdigit():
         return f"camera {source}"
     if not is_address(source):
-        return source
+        return Path(source).name or source
     parts = urlsplit(source)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 

@@ -15,11 +15,11 @@ const named = (schema) => {
 
 const resolved = (schema) => (schema?.$ref ? description.components.schemas[named(schema)] : schema);
 
-function fields(title, rows) {
+function fields(title, rows, of) {
   if (!rows.length) return null;
   const head = make("tr", {}, make("th", { scope: "col" }, title), make("th", { scope: "col" }, "Type"), make("th", { scope: "col" }, "Meaning"));
   const body = rows.map(([name, type, text]) => make("tr", {}, make("td", {}, make("code", {}, name)), make("td", { class: "small" }, type), make("td", {}, text)));
-  return make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": title }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
+  return make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": `${title}s of ${of}` }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
 const properties = (schema) => Object.entries(resolved(schema)?.properties ?? {}).map(([name, one]) => [name, named(one), one.description ?? one.title ?? ""]);
@@ -41,16 +41,20 @@ function operation(path, verb, about) {
   const row = schema?.type === "array" ? schema.items : schema;
   const inner = body?.type === "array" ? body.items : body;
   const errors = Object.keys(about.responses).filter((status) => status >= 400);
+  const of = `${verb} ${path}`;
+  const tables = [
+    fields("Parameter", (about.parameters ?? []).map((one) => [one.name, named(one.schema), one.description ?? ""]), of),
+    fields("Field", properties(inner), of),
+    fields("Answer", properties(row), of),
+    errors.length ? make("p", { class: "small quiet" }, `Errors: ${errors.join(", ")}`) : null,
+  ];
   return make(
     "section",
     { class: "card operation" },
     make("h2", {}, make("span", { class: "verb" }, verb), make("code", {}, path)),
     make("p", {}, about.description ?? about.summary),
     example(verb, path, kind),
-    fields("Parameter", (about.parameters ?? []).map((one) => [one.name, named(one.schema), one.description ?? ""])),
-    fields("Field", properties(inner)),
-    fields("Answer", properties(row)),
-    errors.length ? make("p", { class: "small quiet" }, `Errors: ${errors.join(", ")}`) : null,
+    make("details", {}, make("summary", {}, "Parameters and answer"), ...tables.filter(Boolean)),
   );
 }
 

@@ -5,6 +5,7 @@ import { drawFaces } from "./draw.js";
 const WIDTH = 640; // pixels to which frames are brought before they are sent
 const QUALITY = 0.8;
 const IN_FLIGHT = 2; // frames that may be unanswered: a slow server is sent fewer, never older ones
+const LATE = 150; // milliseconds of delay above which the picture that was read is shown, not the newest
 const PAUSES = [0.5, 1, 2, 4, 8]; // seconds before the connection is tried again
 
 const video = $("#video");
@@ -12,7 +13,7 @@ const overlay = $("#overlay");
 const pen = overlay.getContext("2d");
 const shutter = document.createElement("canvas");
 const cards = new Map();
-const sent = new Map(); // number of a frame -> when it was taken
+const sent = new Map(); // number of a frame -> {at, picture}
 const delays = [];
 const arrivals = [];
 
@@ -20,6 +21,8 @@ let about;
 let camera = null;
 let socket = null;
 let answer = null;
+let answered = null; // the picture that the answer is about
+let delay = 0;
 let number = 0;
 let tries = 0;
 let retry = 0;
@@ -80,7 +83,7 @@ function stop(why = "idle") {
   video.srcObject = null;
   clearTimeout(retry);
   socket?.close(1000);
-  socket = answer = null;
+  socket = answer = answered = null;
   sent.clear();
   pen.clearRect(0, 0, overlay.width, overlay.height);
   listFaces([]);
@@ -150,8 +153,9 @@ function faces(message) {
   for (const key of sent.keys()) if (key <= message.seq) sent.delete(key);
   if (message.error) return;
   answer = message;
+  answered = taken?.picture ?? null;
   draw();
-  if (taken !== undefined) delays.push(performance.now() - taken);
+  if (taken !== undefined) delays.push(performance.now() - taken.at);
   arrivals.push(now);
   while (arrivals.length && now - arrivals[0] > 2000) arrivals.shift();
   if (delays.length > 90) delays.shift();
@@ -164,11 +168,11 @@ function faces(message) {
 
 function tellPace(now) {
   const sorted = [...delays].sort((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
+  delay = sorted[Math.floor(sorted.length / 2)] ?? 0;
   const span = arrivals.length > 1 ? (now - arrivals[0]) / 1000 : 0;
   const rate = span ? (arrivals.length - 1) / span : 0;
   $("#fps").textContent = rate.toFixed(1);
-  $("#delay").textContent = `${Math.round(median)} ms`;
+  $("#delay").textContent = `${Math.round(delay)} ms`;
   $("#skipped").textContent = String(refused);
 }
 
@@ -202,8 +206,17 @@ function draw() {
   pen.save();
   pen.translate(left, top);
   const options = { mirror: $("#mirror").checked, hog: $("#hog").checked, unit: ratio, name: (face) => `${face.track}  ` };
+  if (answered && delay > LATE) drawPicture(answered, answer.width * scale, answer.height * scale, options.mirror);
   const inner = { ...options, across: answer.width * scale, down: answer.height * scale };
   drawFaces(pen, about, answer.faces, scale, inner);
+  pen.restore();
+}
+
+/** Boxes that come late stand on the picture that they were read in. */
+function drawPicture(picture, width, height, mirror) {
+  pen.save();
+  if (mirror) pen.setTransform(pen.getTransform().translate(width, 0).scale(-1, 1));
+  pen.drawImage(picture, 0, 0, width, height);
   pen.restore();
 }
 
@@ -234,7 +247,9 @@ function take() {
   shutter.getContext("2d").drawImage(video, 0, 0, shutter.width, shutter.height);
   const seq = (number += 1);
   const mine = socket;
-  sent.set(seq, now);
+  const frame = { at: now, picture: null };
+  sent.set(seq, frame);
+  createImageBitmap(shutter).then((picture) => (frame.picture = picture));
   busyEncoding = true;
   shutter.toBlob(
     async (blob) => {

@@ -4,6 +4,7 @@ import { drawFaces } from "./draw.js";
 
 const LONGEST = 2048; // pixels of the longer side that are sent: larger pictures only take longer
 const AT_ONCE = 2;
+const SHOWN = 3; // faces that are listed at once; the others wait behind a click
 const SLOWEST = 1500; // milliseconds between questions after a video
 
 const shown = []; // {name, picture, prediction, redraw}
@@ -98,12 +99,14 @@ function showPicture(name, picture, prediction, card) {
   const one = { name, picture, prediction, redraw };
   shown.push(one);
   const faces = make("div");
+  const more = make("details", {}, make("summary", {}, `${counted(prediction.faces.length - SHOWN)} more`));
   prediction.faces.forEach((face, i) => {
     const { element, fill } = faceCard(about);
     fill(named(face), `Face ${i + 1}`);
     if (!face.sure) element.prepend(make("p", { class: "small quiet" }, `The likeliest, ${face.label}, is below ${Math.round(100 * about.threshold)} %.`));
-    faces.append(element);
+    (i < SHOWN ? faces : more).append(element);
   });
+  if (prediction.faces.length > SHOWN) faces.append(more);
   if (!prediction.faces.length) faces.append(make("p", { class: "note" }, "No face was found. Faces turned or tilted by more than about 20 degrees are often missed."));
   const actions = make("div", { class: "actions" });
   const annotated = make("button", { type: "button" }, "Download picture");
@@ -184,12 +187,9 @@ function showVideo(name, video, card) {
   });
   const facts = make("p", { class: "quiet" }, `${video.frames} frames, ${video.people} ${video.people === 1 ? "person" : "people"}. Who leaves and returns counts again.`);
   const cut = video.cut ? make("p", { class: "note warn" }, `Only the first ${Math.round(about.limits.video_seconds / 60)} minutes were read.`) : null;
-  card.replaceChildren(
-    heading(name),
-    player,
-    make("div", { class: "actions" }, link("annotated.webm", "Download video", "_faces.webm"), link("readings.csv", "Download CSV", ".csv"), remove),
-    ...[cut, facts].filter(Boolean),
-  );
+  const actions = make("div", { class: "actions" }, link("annotated.webm", "Download video", "_faces.webm"), link("readings.csv", "Download CSV", ".csv"), remove);
+  const kept = make("p", { class: "small quiet" }, "The server deletes it after an hour.");
+  card.replaceChildren(make("div", { class: "result" }, make("div", {}, heading(name), player, actions), make("div", {}, make("h3", {}, "Video"), ...[cut, facts, kept].filter(Boolean))));
 }
 
 const drop = $("#drop");
