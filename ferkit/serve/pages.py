@@ -37,7 +37,7 @@ class Page:
 
 PAGES = (
     Page("/", "live", "Live"),
-    Page("/pictures", "pictures", "Pictures and videos"),
+    Page("/pictures", "pictures", "Pictures"),
     Page("/dashboard", "dashboard", "Dashboard", stored=True),
     Page("/docs", "docs", "API"),
     Page("/about", "about", "About"),

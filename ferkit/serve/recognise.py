@@ -144,6 +144,7 @@ def decode(data: bytes, max_pixels: int, max_scans: int) -> NDArray[np.uint8]:
     try:
         return read_image(data, "upload", max_pixels=max_pixels, formats=FORMATS)
     except PictureError as error:
-        large = "million pixels" in str(error)
-        status, code = (413, "too_many_pixels") if large else (422, "bad_picture")
-        raise Problem(status, code, str(error)) from error
+        if "million pixels" in str(error):
+            raise Problem(413, "too_many_pixels", str(error)) from error
+        text = "Got a file that is no whole picture, expected JPEG, PNG, WebP, GIF or BMP."
+        raise Problem(422, "bad_picture", text) from error

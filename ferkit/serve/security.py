@@ -199,44 +199,50 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        try:
-            await self._limited(scope, receive, send)
-        except Problem as problem:  # raised before an answer was begun
-            response = problem.response()
+        body = _Body(self.limit_of(scope["path"]), self.patience, receive, send)
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdigit() or int(length) > body.limit:
+            body.refusal = _too_long(body.limit)
+        else:
+            await self.app(scope, body.receive, body.send)
+        if body.refusal is not None and not body.answered:
+            response = body.refusal.response()
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit, count, whole, begun = self.limit_of(scope["path"]), 0, False, False
-        length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdigit() or int(length) > limit:
-            raise _too_long(limit)
 
-        async def receive_some() -> Message:
-            nonlocal count, whole
-            if whole:
-                return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), self.patience)
-            except TimeoutError:
-                raise Problem(408, "too_slow", f"Got nothing for {self.patience:g} s, expected a body.") from None
-            count += len(message.get("body", b""))
-            whole = not message.get("more_body", False)
-            if count > limit:
-                raise _too_long(limit)
-            return message
+class _Body:
+    """One body on its way in. Once it is refused, what the app answers to the broken body is not sent."""
 
-        async def send_noted(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
+    def __init__(self, limit: int, patience: float, receive: Receive, send: Send) -> None:
+        self.limit, self.patience = limit, patience
+        self.refusal: Problem | None = None
+        self.answered = False
+        self._receive, self._send = receive, send
+        self._count = 0
+        self._whole = False
 
+    async def receive(self) -> Message:
+        """The next part; raises where there is none in time, or it is too much."""
+        if self._whole:
+            return await self._receive()
         try:
-            await self.app(scope, receive_some, send_noted)
-        except Problem:
-            if begun:
-                return
-            raise
+            message = await asyncio.wait_for(self._receive(), self.patience)
+        except TimeoutError:
+            self.refusal = Problem(408, "too_slow", f"Got nothing for {self.patience:g} s, expected a body.")
+            raise self.refusal from None
+        self._count += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._count > self.limit:
+            self.refusal = _too_long(self.limit)
+            raise self.refusal
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass an answer on."""
+        if self.refusal is None or self.answered:
+            self.answered = True
+            await self._send(message)
 
 
 def _too_long(limit: int) -> Problem:

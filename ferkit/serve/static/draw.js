@@ -45,13 +45,14 @@ export function drawHog(pen, hog, left, top, width, height, mirror = false) {
 }
 
 /** All faces of a picture. `scale` brings pixels of the picture to pixels of the canvas. */
-export function drawFaces(pen, about, faces, scale, { mirror = false, hog = false, unit = 1, name = null, across = pen.canvas.width, down = pen.canvas.height } = {}) {
+export function drawFaces(pen, about, faces, scale, { mirror = false, hog = false, unit: most = 1, name = null, across = pen.canvas.width, down = pen.canvas.height } = {}) {
   const [width, height] = [across, down];
   faces.forEach((face, i) => {
     let [x1, y1, x2, y2] = face.box.map((v) => v * scale);
     if (mirror) [x1, x2] = [width - x2, width - x1];
     if (hog && face.hog) drawHog(pen, face.hog, x1, y1, x2 - x1, y2 - y1, mirror);
     const colour = colourOf(about, face.label);
+    const unit = Math.max(0.55 * most, Math.min(most, (x2 - x1) / 110));
     pen.lineJoin = "round";
     pen.lineWidth = 5 * unit;
     pen.strokeStyle = "#0008";
