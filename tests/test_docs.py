@@ -21,7 +21,7 @@ def test_the_command_page_is_current():
     assert text == page, "run: python tools/write_command_pages.py"
 
 
-PAGES = ["recipes.md", "architecture.md", "commands.md", "model_card.md", "data.md", "live.md"]
+PAGES = ["recipes.md", "architecture.md", "commands.md", "model_card.md", "data.md", "live.md", "serve.md"]
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -26,7 +26,23 @@ LOWER = set(ALLOWED)
 ALLOWED |= {"recipe": LOWER | {"store"}, "store": LOWER | {"recipe"}, "evaluate": LOWER | {"recipe", "store"}}
 ALLOWED["predict"] = LOWER | {"store"}
 ALLOWED["live"] = set(ALLOWED)
-HEAVY = ("numpy", "scipy", "sklearn", "skimage", "cv2", "dlib", "PIL", "onnxruntime", "skops", "tensorflow", "keras")
+ALLOWED["serve"] = set(ALLOWED)
+HEAVY = (
+    "numpy",
+    "scipy",
+    "sklearn",
+    "skimage",
+    "cv2",
+    "dlib",
+    "PIL",
+    "onnxruntime",
+    "skops",
+    "tensorflow",
+    "keras",
+    "fastapi",
+    "sqlalchemy",
+    "pandas",
+)
 
 
 def imported(path):

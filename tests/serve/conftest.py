@@ -1,6 +1,5 @@
 """Real servers on free ports, in processes of their own."""
 
-import io
 import os
 import re
 import signal
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 import skimage.data
-from PIL import Image
+from uploads import encoded
 
 from ferkit.sources import draw_face
 
@@ -74,12 +73,6 @@ def server(start, tmp_path_factory):
 def client(server):
     with server.client() as client:
         yield client
-
-
-def encoded(image, form="JPEG", **options):
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="session")

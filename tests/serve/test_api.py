@@ -6,7 +6,9 @@ import signal
 import time
 
 import httpx
+import numpy as np
 import pytest
+from uploads import encoded
 
 from ferkit.serve import Settings, create_app
 
@@ -35,9 +37,6 @@ def test_oriented_gradients_come_where_they_are_asked_for(client, photo):
 
 
 def test_a_picture_without_a_face_gives_none(client):
-    from conftest import encoded
-    import numpy as np
-
     answer = client.post("/api/predict", files={"file": encoded(np.full((120, 160, 3), 90, np.uint8), "PNG")})
     assert answer.json()["faces"] == []
 

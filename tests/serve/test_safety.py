@@ -203,9 +203,8 @@ def test_public_mode_has_no_readings_and_limits_each_client(start, photo):
 
 
 def test_a_port_that_is_taken_is_said():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(FerkitError, match="expected a free port"):
-            listening("127.0.0.1", taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(FerkitError, match="expected a free port"):
+        listening("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(FerkitError, match="address of this machine"):
         listening("no such host", 80)
 
