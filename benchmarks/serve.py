@@ -81,9 +81,7 @@ def live(seconds: float) -> None:
             delays.append(float(page.inner_text("#delay").split()[0]))
         label = page.locator(".face .what").first.inner_text()
         browser.close()
-        print(
-            "| live page | frames/s median | least | delay ms median | most | label | server MB |\n|---|---|---|---|---|---|---|"
-        )
+        print(_head("live page", "frames/s median", "least", "delay ms median", "most", "label", "server MB"))
         cells = [
             f"{np.median(rates[1:]):.1f}",
             f"{min(rates[1:]):.1f}",
@@ -117,9 +115,7 @@ def load(clients: int, seconds: float) -> None:
         while any(thread.is_alive() for thread in threads):
             time.sleep(seconds / 6)
             memory.append(resident(pid))
-        print(
-            "| /api/predict | requests/s | errors | ms median | ms 95 % | ms 99 % | MB over time |\n|---|---|---|---|---|---|---|"
-        )
+        print(_head("/api/predict", "requests/s", "errors", "ms median", "ms 95 %", "ms 99 %", "MB over time"))
         delays = " | ".join(f"{times.quantile(q):.0f}" for q in (0.5, 0.95, 0.99))
         grown = " ".join(f"{one:.0f}" for one in memory)
         print(f"| {clients} clients, {seconds:.0f} s | {count[0] / seconds:.1f} | {errors[0]} | {delays} | {grown} |")
@@ -146,13 +142,17 @@ def trends(n: int) -> None:
                 for i in people
                 for k in range(10)
             )
-        print("| readings | span | by | groups | ms |\n|---|---|---|---|---|")
+        print(_head("readings", "span", "by", "groups", "ms"))
         for days, step in ((7, "hour"), (7, "day"), (2, "minute")):
             begun = time.perf_counter()
             found = store.trends(Query(now - days * 86400, now, step, "Europe/Berlin"))
             ms = (time.perf_counter() - begun) * 1000
             print(f"| {n} of 10 cameras | {days} days | {step} | {len(found.groups)} | {ms:.0f} |")
         store.close()
+
+
+def _head(*names: str) -> str:
+    return "\n| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|"
 
 
 if __name__ == "__main__":
