@@ -63,7 +63,15 @@ class Overlay:
         self._gap = 0.0
         self._clock: float | None = None
 
-    def draw(self, moment: Moment, *, clock: float | None = None, mirror: bool = False, hog: bool = False) -> Any:
+    def draw(
+        self,
+        moment: Moment,
+        *,
+        clock: float | None = None,
+        mirror: bool = False,
+        hog: bool = False,
+        pace: bool = True,
+    ) -> Any:
         """Copy of the frame with everything on it.
 
         Parameters
@@ -75,6 +83,8 @@ class Overlay:
             Show left and right as in a mirror; text stays readable.
         hog : bool, default=False
             Show the faces' oriented gradients below.
+        pace : bool, default=True
+            Show frames a second, delay and dropped frames.
 
         Returns
         -------
@@ -93,6 +103,8 @@ class Overlay:
             _draw_face(canvas, one, box, unit)
             _draw_bars(canvas, one, box, unit, boxes[:i] + boxes[i + 1 :])
             _draw_past(canvas, self._past[one.track].labels, box, unit)
+        if not pace:
+            return canvas
         dropped = f"  {moment.dropped} dropped" if moment.dropped else ""
         rate = 1 / self._gap if self._gap else 0.0
         _label(canvas, f"{rate:.0f} frames/s  {moment.latency_ms:.0f} ms{dropped}", 4 * unit, 4 * unit, unit)

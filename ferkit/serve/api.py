@@ -29,13 +29,13 @@ class ModelInfo(BaseModel):
     labels: list[str]
     colours: dict[str, str] = Field(description="Colour of each expression, #rrggbb")
     threshold: float = Field(description="Probability below which 'not sure' is said")
-    accuracy: float | None = Field(None, description="On `accuracy_on`, 0 to 1")
+    accuracy: float | None = Field(default=None, description="On `accuracy_on`, 0 to 1")
     accuracy_on: str | None = None
     trained_on: str | None = None
     licence: str | None = None
     public: bool = Field(description="Whether the server offers recognition only")
     stores: bool = Field(description="Whether the server can keep readings")
-    retention_days: float | None = Field(None, description="Days after which readings are deleted")
+    retention_days: float | None = Field(default=None, description="Days after which readings are deleted")
     limits: dict[str, float] = Field(description="What one request may hold")
 
 
@@ -122,7 +122,7 @@ async def cancel_video(request: Request, name: str) -> Video:
 
 @router.get("/api/videos/{name}/{result}", tags=["videos"], responses=described(404), response_class=FileResponse)
 async def video_result(request: Request, name: str, result: str) -> FileResponse:
-    """`annotated.webm` or `readings.csv` of a video."""
+    """What came out of a video: annotated.webm, or readings.csv."""
     path = state_of(request).videos.result(name, result)
     return FileResponse(path, media_type=RESULTS[result], filename=result)
 

@@ -72,9 +72,11 @@ class PostedReading(BaseModel):
 
     source: str = Field(min_length=1, max_length=200, description="Name of the camera or place", examples=["entrance"])
     label: str = Field(min_length=1, max_length=60, description="Expression, or 'not sure'", examples=["happiness"])
-    confidence: float | None = Field(None, ge=0, le=1)
-    at: float | None = Field(None, ge=0, allow_inf_nan=False, description="Seconds since 1970; now, where left out")
-    person: int | None = Field(None, ge=0, lt=2**53, description="Number that stays while a person is followed")
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    at: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="Seconds since 1970; now, where left out"
+    )
+    person: int | None = Field(default=None, ge=0, lt=2**53, description="Number that stays while a person is followed")
     probabilities: dict[str, float] = Field(default_factory=dict, max_length=50)
 
 

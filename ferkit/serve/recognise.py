@@ -42,7 +42,7 @@ class Face(BaseModel):
     confidence: float = Field(description="Its probability, 0 to 1", ge=0, le=1)
     sure: bool = Field(description=f"Whether that is at least {THRESHOLD}; else say 'not sure'")
     probabilities: dict[str, float] = Field(description="Probability of each expression; they add up to 1")
-    hog: HogCells | None = Field(None, description="Where `hog` was asked for")
+    hog: HogCells | None = Field(default=None, description="Where `hog` was asked for")
 
 
 class Prediction(BaseModel):

@@ -87,8 +87,7 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
     class Guarded(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            mine = client_of(self.client[0] if self.client else None)
-            others = [client_of(one.client[0] if one.client else None) for one in self.connections]
+            mine, *others = (_client(one) for one in (self, *self.connections))
             if len(others) > limits.connections or others.count(mine) > limits.connections_each:
                 transport.abort()
                 return
@@ -105,6 +104,12 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
                 self._patience.cancel()
 
     return Guarded
+
+
+def _client(connection: Any) -> str:
+    """What counts as the client of a connection."""
+    address = getattr(connection, "client", None)
+    return client_of(address[0] if address else None)
 
 
 def _options(settings: Settings) -> dict[str, Any]:

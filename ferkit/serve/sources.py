@@ -28,11 +28,11 @@ class SourceState(BaseModel):
 
     source: str
     state: str = Field(description="starting, watching, failed (it is tried again) or ended")
-    reason: str | None = Field(None, description="Why it failed")
+    reason: str | None = Field(default=None, description="Why it failed")
     frames: int = 0
     frames_a_second: float = 0.0
     people_now: int = 0
-    seen_at: float | None = Field(None, description="Seconds since 1970 of the last frame")
+    seen_at: float | None = Field(default=None, description="Seconds since 1970 of the last frame")
 
 
 def shown_name(source: str) -> str:

@@ -35,9 +35,9 @@ class StoreState(BaseModel):
     written: int = Field(description="Readings written since the server was started")
     waiting: int = Field(description="Readings that are not written yet")
     lost: int = Field(description="Readings that were dropped because the store failed for too long")
-    failing: str | None = Field(None, description="Why the last write failed")
+    failing: str | None = Field(default=None, description="Why the last write failed")
     retention_days: float | None = None
-    first: float | None = Field(None, description="Seconds since 1970 of the first reading")
+    first: float | None = Field(default=None, description="Seconds since 1970 of the first reading")
     last: float | None = None
 
 

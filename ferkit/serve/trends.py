@@ -38,14 +38,14 @@ _DAY = 86400
 class Group(BaseModel):
     """Readings of one span of time, or of one camera. All but its name is empty where it is hidden."""
 
-    start: float | None = Field(None, description="Seconds since 1970 at which the span begins")
-    source: str | None = Field(None, description="Camera")
+    start: float | None = Field(default=None, description="Seconds since 1970 at which the span begins")
+    source: str | None = Field(default=None, description="Camera")
     hidden: bool = Field(description=f"Whether it holds fewer than {LEAST} readings and is not shown")
-    n: int | None = Field(None, description="Readings")
-    people: int | None = Field(None, description="People; one who leaves and returns counts again")
-    smiles: float | None = Field(None, description=f"Share of {SMILE}, 0 to 1")
-    not_sure: float | None = Field(None, description="Share of readings without a sure label, 0 to 1")
-    counts: dict[str, int] | None = Field(None, description="Readings by expression")
+    n: int | None = Field(default=None, description="Readings")
+    people: int | None = Field(default=None, description="People; one who leaves and returns counts again")
+    smiles: float | None = Field(default=None, description=f"Share of {SMILE}, 0 to 1")
+    not_sure: float | None = Field(default=None, description="Share of readings without a sure label, 0 to 1")
+    counts: dict[str, int] | None = Field(default=None, description="Readings by expression")
 
 
 class Trends(BaseModel):
@@ -55,7 +55,7 @@ class Trends(BaseModel):
     end: float
     step: str
     zone: str
-    least: int = Field(LEAST, description="Smaller groups are hidden")
+    least: int = Field(default=LEAST, description="Smaller groups are hidden")
     hidden: int = Field(description="How many groups are hidden")
     labels: list[str]
     sources: list[str] = Field(description="All cameras in the store, for a filter")
@@ -239,16 +239,17 @@ class ReadingStore:
         times: dict[int, _Sum] = {}
         cameras: dict[str, _Sum] = {}
         total = _Sum()
-        asked = (self._counted, self._people_by_time, self._people_by_camera)
-        with ThreadPoolExecutor(len(asked)) as pool:  # the database lets go of Python's lock, so that each uses a core
-            counted, by_time, by_source = (pool.submit(ask, query) for ask in asked)
-        for number, source, label, n in counted.result():  # type: ignore[misc]
+        with ThreadPoolExecutor(3) as pool:  # the database lets go of Python's lock, so that each uses a core
+            counted = pool.submit(self._counted, query)
+            by_time = pool.submit(self._people_by_time, query)
+            by_source = pool.submit(self._people_by_camera, query)
+        for number, source, label, n in counted.result():
             for part in (times.setdefault(number, _Sum()), cameras.setdefault(source, _Sum()), total):
                 part.counts[label] += n
-        for number, people in by_time.result():  # type: ignore[misc]
+        for number, people in by_time.result():
             if number in times:  # a reading may have come in between
                 times[number].people = people
-        for source, people in by_source.result():  # type: ignore[misc]
+        for source, people in by_source.result():
             if source in cameras:
                 cameras[source].people = people
                 total.people += people
@@ -279,7 +280,7 @@ class ReadingStore:
 
         at = self._table.c.at
         parts = offsets(query.start, query.end, query.zone)
-        offset = literal(parts[-1][1])
+        offset: Any = literal(parts[-1][1])
         if len(parts) > 1:
             offset = case(*((at < until, seconds) for until, seconds in parts[:-1]), else_=parts[-1][1])
         local = (at + offset) / float(STEPS[query.step])

@@ -58,7 +58,7 @@ def read(path: Path, folder: Path, model: str, most_seconds: float) -> None:
                 break
             for row in moment.rows():
                 sink.append(row | {"source": "upload"})
-            image = _smaller(overlay.draw(moment))
+            image = _smaller(overlay.draw(moment, pace=False))
             writer = writer or _writer(folder / "annotated.webm", image, rate)
             writer.write(image[..., ::-1])
             if time.monotonic() - said > _SAY_EVERY:
@@ -67,7 +67,8 @@ def read(path: Path, folder: Path, model: str, most_seconds: float) -> None:
     if writer is None:
         raise PictureError("Got a file without a frame that can be read, expected a video.")
     writer.release()
-    say(frames=watch.summary.frames, people=watch.summary.tracks)
+    summary = watch.summary.as_dict()
+    say(frames=summary["frames"], people=summary["tracks"], shown=summary["seconds"])
 
 
 def say(**words: Any) -> None:

@@ -56,12 +56,15 @@ class Video(BaseModel):
 
     id: str
     state: str = Field(description="waiting, reading, done, failed or cancelled")
-    progress: float = Field(0.0, description="Share that is read, 0 to 1; 0 where the length is unknown")
+    progress: float = Field(default=0.0, description="Share that is read, 0 to 1; 0 where the length is unknown")
     frames: int = 0
     people: int = 0
-    seconds: float = Field(0.0, description="Seconds of the video that are read")
-    cut: bool = Field(False, description="Whether the rest was left out because the video is too long")
-    reason: str | None = Field(None, description="Why it failed")
+    seconds: float = Field(default=0.0, description="Seconds of the video that are read")
+    cut: bool = Field(default=False, description="Whether the rest was left out because the video is too long")
+    reason: str | None = Field(default=None, description="Why it failed")
+    shown: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="Seconds of each expression by person, longest first"
+    )
     results: dict[str, str] = Field(default_factory=dict, description="Addresses of what came out")
 
 

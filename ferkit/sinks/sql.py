@@ -154,7 +154,7 @@ def open_engine(target: str | Path) -> Any:
     except ImportError:
         raise missing("sqlalchemy", "tables") from None
     try:
-        url = make_url(target if is_url(target) else f"sqlite:///{target}")
+        url = make_url(str(target) if is_url(target) else f"sqlite:///{target}")
         engine = create_engine(url)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise FerkitError(f"Got an address ({error}), expected a database like sqlite:///readings.db.") from error

@@ -135,7 +135,7 @@ def _read_bytes(path: Path, name: str) -> bytes:
 
 def _decode(data: bytes, name: str, max_pixels: int, formats: Sequence[str]) -> NDArray[np.uint8]:
     try:
-        with Image.open(io.BytesIO(data), formats=formats) as picture:
+        with Image.open(io.BytesIO(data), formats=list(formats)) as picture:
             _check_size(picture.width, picture.height, name, max_pixels)
             return _pixels(ImageOps.exif_transpose(picture), name)
     except PictureError:

@@ -127,6 +127,7 @@ def test_videos_are_read_in_the_background_and_play_in_a_browser(client, tmp_pat
     video = client.post("/api/videos", files={"file": ("../../etc/x.avi", path.read_bytes())}).json()
     video = finished(client, video)
     assert (video["state"], video["frames"], video["people"]) == ("done", 20, 2)
+    assert set(video["shown"]) == {"1", "2"}
     webm = client.get(video["results"]["annotated.webm"])
     assert webm.headers["content-type"] == "video/webm"
     assert webm.content.startswith(b"\x1aE\xdf\xa3")

@@ -186,10 +186,15 @@ function showVideo(name, video, card) {
     card.replaceChildren(heading(name), make("p", { class: "note" }, "Deleted from the server."));
   });
   const facts = make("p", { class: "quiet" }, `${video.frames} frames, ${video.people} ${video.people === 1 ? "person" : "people"}. Who leaves and returns counts again.`);
+  const people = Object.entries(video.shown).map(([who, seconds]) => {
+    const parts = Object.entries(seconds).map(([label, s]) => `${label} ${s.toFixed(1)} s`);
+    return make("li", {}, make("strong", {}, who === "others" ? "Others" : `Person ${who}`), ` ${parts.join(", ")}`);
+  });
+  const shownBy = make("ul", { class: "shown" }, ...people);
   const cut = video.cut ? make("p", { class: "note warn" }, `Only the first ${Math.round(about.limits.video_seconds / 60)} minutes were read.`) : null;
   const actions = make("div", { class: "actions" }, link("annotated.webm", "Download video", "_faces.webm"), link("readings.csv", "Download CSV", ".csv"), remove);
   const kept = make("p", { class: "small quiet" }, "The server deletes it after an hour.");
-  card.replaceChildren(make("div", { class: "result" }, make("div", {}, heading(name), player, actions), make("div", {}, make("h3", {}, "Video"), ...[cut, facts, kept].filter(Boolean))));
+  card.replaceChildren(make("div", { class: "result" }, make("div", {}, heading(name), player, actions), make("div", {}, make("h3", {}, "Video"), ...[cut, facts, shownBy, kept].filter(Boolean))));
 }
 
 const drop = $("#drop");
