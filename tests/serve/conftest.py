@@ -66,7 +66,15 @@ def start(tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(start, tmp_path_factory):
     """One with a store, for all tests that change nothing about it."""
-    return start("--store", f"sqlite:///{tmp_path_factory.mktemp('store') / 'readings.db'}")
+    return start("--store", f"sqlite:///{tmp_path_factory.mktemp('store') / 'readings.db'}", "--name", "faces.test")
+
+
+@pytest.fixture(scope="session")
+def strict(start, tmp_path_factory):
+    """One with little patience and few places."""
+    config = tmp_path_factory.mktemp("strict") / "serve.yaml"
+    config.write_text("limits: {idle_s: 1.5, streams: 2, streams_each: 2, connections_each: 20}\n")
+    return start("--config", str(config))
 
 
 @pytest.fixture

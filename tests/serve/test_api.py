@@ -2,10 +2,8 @@
 
 import base64
 import json
-import signal
 import time
 
-import httpx
 import numpy as np
 import pytest
 from uploads import encoded
@@ -101,17 +99,6 @@ def test_public_mode_offers_recognition_only():
     paths = create_app(Settings(public=True)).openapi()["paths"]
     assert "/api/predict" in paths
     assert not [path for path in paths if "readings" in path or "trends" in path or "sources" in path]
-
-
-def test_ctrl_c_ends_the_server_and_all_that_it_started(start, tmp_path):
-    server = start("--source", "sample", "--store", f"sqlite:///{tmp_path / 'r.db'}")
-    assert "watching sample" in server.said
-    assert httpx.get(server.url + "/healthz").status_code == 200
-    begun = time.monotonic()
-    assert server.stop(signal.SIGINT) == 0
-    assert server.process.stderr.read() == ""
-    assert "stopped" in server.process.stdout.read()
-    assert time.monotonic() - begun < 60
 
 
 def test_videos_are_read_in_the_background_and_play_in_a_browser(client, tmp_path):

@@ -121,8 +121,7 @@ def test_a_lost_connection_comes_back(start, page):
     state(page, "live")
 
 
-def test_a_page_without_https_says_why_there_is_no_camera(start, page):
-    server = start("--name", "faces.test")
+def test_a_page_without_https_says_why_there_is_no_camera(server, page):
     page.goto(server.url.replace("127.0.0.1", "faces.test"))
     state(page, "insecure")
     assert "HTTPS" in page.inner_text("#status")

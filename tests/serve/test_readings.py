@@ -1,5 +1,6 @@
 """Readings: the journal that writes them, the store that adds them up, the API, the watched sources."""
 
+import asyncio
 import csv
 import io
 import signal
@@ -14,6 +15,7 @@ import pytest
 import ferkit
 from ferkit.errors import FerkitError
 from ferkit.live.sample import drawn_clip
+from ferkit.serve import create_app
 from ferkit.serve.journal import Journal
 from ferkit.serve.problems import Problem
 from ferkit.serve.readings import Sampler, columns
@@ -272,23 +274,31 @@ def test_a_source_that_fails_is_said_and_tried_again(tmp_path):
     assert kept == []
 
 
-def test_a_watched_source_fills_the_store(start, tmp_path):
+def test_a_watched_source_fills_the_store_and_ctrl_c_ends_all(start, tmp_path):
     server = start("--source", "sample", "--store", f"sqlite:///{tmp_path / 'r.db'}")
+    assert "watching sample, readings are kept" in server.said
     with httpx.Client(base_url=server.url, timeout=60) as client:
         until(lambda: client.get("/api/sources").json()["store"]["written"] >= 2, 60)
         found = client.get("/api/sources").json()
     assert found["sources"][0]["source"] == "sample"
     assert found["sources"][0]["state"] in ("watching", "ended")
-    server.stop()
+    assert server.stop(signal.SIGINT) == 0
+    assert server.process.stderr.read() == ""
+    assert "stopped" in server.process.stdout.read()
     frame = ferkit.read_readings(tmp_path / "r.db")
     assert set(frame.source) == {"sample"}
     assert frame.person.nunique() == 2
 
 
-def test_without_a_store_the_api_says_how_to_have_one(start):
-    server = start()
-    with httpx.Client(base_url=server.url, timeout=60) as client:
-        answer = client.get("/api/trends")
-        assert (answer.status_code, answer.json()["code"]) == (404, "no_store")
-        assert "--store" in answer.json()["detail"]
-        assert client.get("/api/sources").json() == {"sources": [], "store": None}
+def test_without_a_store_the_api_says_how_to_have_one():
+    async def ask():
+        app = create_app()
+        transport = httpx.ASGITransport(app=app)
+        async with app.router.lifespan_context(app):
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                return await client.get("/api/trends"), await client.get("/api/sources")
+
+    trends, sources = asyncio.run(ask())
+    assert (trends.status_code, trends.json()["code"]) == (404, "no_store")
+    assert "--store" in trends.json()["detail"]
+    assert sources.json() == {"sources": [], "store": None}

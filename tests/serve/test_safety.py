@@ -235,10 +235,8 @@ def client_status(client):
         return None
 
 
-def test_a_request_that_does_not_come_in_is_ended(start, tmp_path):
-    config = tmp_path / "serve.yaml"
-    config.write_text("limits: {idle_s: 1.0, connections_each: 20}\n")
-    server = start("--config", str(config))
+def test_a_request_that_does_not_come_in_is_ended(strict):
+    server = strict
     address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
     with socket.create_connection(address, timeout=20) as slow:
         slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
