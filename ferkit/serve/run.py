@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 import cv2
@@ -81,14 +82,23 @@ class _Server(uvicorn.Server):
             self._ready()
 
 
-def protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """HTTP for strangers: a limit to connections, and a time within which a request must come."""
+def protocol(limits: Limits, proxies: tuple[str, ...] = ()) -> type[asyncio.Protocol]:
+    """HTTP for strangers: a limit to connections, and a time within which a request must come.
+
+    Parameters
+    ----------
+    limits : Limits
+    proxies : tuple of str
+        Addresses and networks of proxies, each of which speaks for many clients.
+    """
+    networks = [ip_network(proxy) for proxy in proxies]
 
     class Guarded(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             mine, *others = (_client(one) for one in (self, *self.connections))
-            if len(others) > limits.connections or others.count(mine) > limits.connections_each:
+            own = others.count(mine) > limits.connections_each and not _is_in(mine, networks)
+            if own or len(others) > limits.connections:
                 transport.abort()
                 return
             self._patience = self.loop.call_later(limits.idle_s, self._give_up)
@@ -106,6 +116,13 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
     return Guarded
 
 
+def _is_in(client: str, networks: list[IPv4Network | IPv6Network]) -> bool:
+    try:
+        return any(ip_address(client.partition("/")[0]) in network for network in networks)
+    except ValueError:
+        return False
+
+
 def _client(connection: Any) -> str:
     """What counts as the client of a connection."""
     address = getattr(connection, "client", None)
@@ -115,7 +132,7 @@ def _client(connection: Any) -> str:
 def _options(settings: Settings) -> dict[str, Any]:
     limits = settings.limits
     return {
-        "http": protocol(limits),
+        "http": protocol(limits, settings.trusted_proxies),
         "ws": "websockets-sansio",
         "ws_max_size": limits.frame_bytes + 100,
         "ws_per_message_deflate": False,

@@ -70,6 +70,11 @@ class Settings:
             raise InputError(f"Got a token of {len(self.token)} letters, expected at least {SHORTEST_TOKEN}.")
         if self.retention_days is not None and not self.retention_days > 0:
             raise InputError(f"Got retention_days={self.retention_days!r}, expected more than 0.")
+        for proxy in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise InputError(f"Got trusted_proxies={proxy!r} ({error}), expected an address or network.") from error
         return replace(self, limits=PUBLIC) if self.public and self.limits == Limits() else self
 
 

@@ -293,10 +293,9 @@ def test_a_watched_source_fills_the_store_and_ctrl_c_ends_all(start, tmp_path):
 def test_without_a_store_the_api_says_how_to_have_one():
     async def ask():
         app = create_app()
-        transport = httpx.ASGITransport(app=app)
-        async with app.router.lifespan_context(app):
-            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-                return await client.get("/api/trends"), await client.get("/api/sources")
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost")
+        async with app.router.lifespan_context(app), client:
+            return await client.get("/api/trends"), await client.get("/api/sources")
 
     trends, sources = asyncio.run(ask())
     assert (trends.status_code, trends.json()["code"]) == (404, "no_store")
