@@ -36,6 +36,7 @@ _HOMES = {
     "ferkit.nets": ("NetworkClassifier",),
     "ferkit.predict": ("Predictor",),
     "ferkit.records": ("Faces", "Features", "Frame", "Reading"),
+    "ferkit.sinks": ("read_readings",),
     "ferkit.store": ("inspect", "load", "save"),
 }
 _NAMES = {name: (home, name) for home, names in _HOMES.items() for name in names} | {
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from ferkit.records import Features as Features
     from ferkit.records import Frame as Frame
     from ferkit.records import Reading as Reading
+    from ferkit.sinks import read_readings as read_readings
     from ferkit.sources import load as load_dataset  # noqa: F401
     from ferkit.store import inspect as inspect
     from ferkit.store import load as load

@@ -31,6 +31,7 @@ PAGES = [
     "explain.md",
     "evaluate.md",
     "gallery.md",
+    "serve.md",
 ]
 
 

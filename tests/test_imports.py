@@ -27,7 +27,23 @@ ALLOWED |= {"recipe": LOWER | {"store"}, "store": LOWER | {"recipe"}, "evaluate"
 ALLOWED["explain"] = LOWER | {"recipe", "store", "predict"}
 ALLOWED["predict"] = LOWER | {"store"}
 ALLOWED["live"] = set(ALLOWED)
-HEAVY = ("numpy", "scipy", "sklearn", "skimage", "cv2", "dlib", "PIL", "onnxruntime", "skops", "tensorflow", "keras")
+ALLOWED["serve"] = set(ALLOWED)
+HEAVY = (
+    "numpy",
+    "scipy",
+    "sklearn",
+    "skimage",
+    "cv2",
+    "dlib",
+    "PIL",
+    "onnxruntime",
+    "skops",
+    "tensorflow",
+    "keras",
+    "fastapi",
+    "sqlalchemy",
+    "pandas",
+)
 
 
 def imported(path):

@@ -39,7 +39,7 @@ def clean_python(tmp_path_factory):
     source = folder / "source"
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     for name in filter(None, files):
-        if name.startswith(("ferkit/", "pipelines/", "setup", "pyproject", "README", "LICENSE")):
+        if name.startswith(("ferkit/", "pipelines/", "setup", "pyproject", "README", "LICENSE", "NOTICE")):
             target = source / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((ROOT / name).read_bytes())

@@ -17,6 +17,7 @@ COMMANDS = {
     "fit": "Train a model from a recipe.",
     "predict": "Read expressions from pictures, folders or videos.",
     "live": "Read expressions while they happen: a camera, a stream, a video.",
+    "serve": "Serve the web app and its API.",
     "explain": "Show why: what the model saw, and what spoke for and against.",
     "evaluate": "Score a model on a labelled data set.",
     "compare": "Test several models on the same pictures.",

@@ -69,6 +69,7 @@ def checks(deep: bool = False) -> list[Check]:
         Check("cache folder", _cache, "Choose another: ferkit fit --cache DIR, or set XDG_CACHE_HOME", required=False),
         Check("dlib detector", _dlib, "Run: pip install 'ferkit[dlib]'", required=False),
         Check("dlib landmarks", _landmarks, "Run: pip install 'ferkit[dlib]'", required=False),
+        Check("web server", _server, "Run: pip install 'ferkit[serve]'", required=False),
         Check(
             "TensorFlow", lambda: _tensorflow(deep), "Only for training networks: pip install 'ferkit[train]'", False
         ),
@@ -206,6 +207,14 @@ def _landmarks() -> str:
     Landmarks(found["5"])
     note = ", 68 points (trained on data for non-commercial use)" if "68" in found else ""
     return f"5 points{note}"
+
+
+def _server() -> str:
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise Absent("not installed")
+    from ferkit.serve import create_app
+
+    return f"FastAPI {metadata.version('fastapi')}, {len(create_app().openapi()['paths'])} addresses"
 
 
 def _tensorflow(deep: bool) -> str:

@@ -31,7 +31,9 @@ from ferkit.cli.startup import import_scikit_learn
 @click.option("--mirror", is_flag=True, help="Show left and right as in a mirror.")
 @click.option("--no-window", is_flag=True, help="Show nothing: for a log, a recording or a summary.")
 @click.option("--record", metavar="OUT.mp4", help="Write the annotated video.")
-@click.option("--log", metavar="OUT.csv|.jsonl", help="Write one row a face and frame; frames without a face too.")
+@click.option(
+    "--log", metavar="OUT.csv|.jsonl|sqlite:///FILE", help="Write one row a face and frame; frames without a face too."
+)
 @click.option("--max-seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="End after S seconds.")
 @click.option("--json", "summary_file", metavar="FILE", help="Write the summary as JSON.")
 @click.option("--timeline", metavar="FILE.png", help="Draw who showed what when.")
@@ -102,7 +104,7 @@ def _write(path: str, text: str) -> None:
 
 
 _ENDINGS = {
-    "--log": (".csv", ".jsonl", ".ndjson"),
+    "--log": (".csv", ".jsonl", ".ndjson", ".db", ".sqlite"),
     "--record": (".mp4",),
     "--json": (".json",),
     "--timeline": (".png",),
@@ -113,7 +115,7 @@ def _check_outputs(outputs: dict[str, str | None], source: str, model: str | Non
     """Before any work: outputs can be written, differ, and are nothing that would be lost."""
     taken = {Path(other).resolve(): other for other in (source, model) if other and Path(other).exists()}
     for option, name in outputs.items():
-        if name is None:
+        if name is None or (option == "--log" and "://" in name):
             continue
         path = Path(name)
         if path.suffix.lower() not in _ENDINGS[option]:

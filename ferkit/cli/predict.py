@@ -23,7 +23,7 @@ CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
     type=click.Choice(["table", "csv", "jsonl"]),
     help="Form of the rows.  [default: by the ending of -o; else table on a terminal, csv in a pipe]",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write the rows to this file.")
+@click.option("-o", "--output", metavar="FILE", help="Write the rows to this file, or add them to sqlite:///FILE.")
 @click.option("--faces", type=click.Choice(["all", "largest"]), default="all", show_default=True, help="Which faces.")
 @click.option(
     "--cropped",
@@ -50,7 +50,7 @@ def predict(
 
     Example: ferkit predict photos/ -o out.csv
     """
-    _check_output(output, inputs, model)
+    _check_output(output, inputs, model, form)
     import_scikit_learn()
     from ferkit import sinks
     from ferkit.errors import PictureError
@@ -103,9 +103,15 @@ def _on_terminal(output: str | None) -> bool:
     return output in (None, "-") and sys.stdout.isatty()
 
 
-def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None) -> None:
+def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None, form: str | None) -> None:
     """Before any work: the output can be written and is not something that would be lost by it."""
-    if output is None or output == "-":
+    from ferkit.sinks import is_url
+
+    if is_url(output) and form is not None:
+        raise click.BadParameter(
+            f"Got {form!r} and the database {output!r}, expected one of them.", param_hint="--format"
+        )
+    if output is None or output == "-" or is_url(output):
         return
     from ferkit.sources.images import is_picture_name
     from ferkit.sources.video import is_video_name

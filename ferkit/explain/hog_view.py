@@ -17,6 +17,30 @@ _REACH = 0.45
 """Half of a stroke's length, in sides of a cell."""
 
 
+def edges(cells: NDArray[Any], signed: bool) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    """Directions of edges, and how strong they are in each cell.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (rows, cols, orientations)
+        Histograms of one face, as ``HOG.cells`` gives them, or a mean of such.
+    signed : bool
+        Whether directions run over 360 degrees. An edge has no direction: opposite ones are added.
+
+    Returns
+    -------
+    angles : ndarray of shape (n_directions,), dtype float64
+        Radians from the right towards below.
+    strengths : ndarray of shape (rows, cols, n_directions)
+        Square root of the share of the strongest, 0 to 1.
+    """
+    count = cells.shape[2]
+    angles = (np.arange(count) + 0.5) * (2 if signed else 1) * np.pi / count + np.pi / 2
+    if signed and count % 2 == 0:
+        cells, angles = cells[..., : count // 2] + cells[..., count // 2 :], angles[: count // 2]
+    return angles, np.sqrt(np.maximum(cells, 0) / max(float(cells.max()), 1e-6))
+
+
 def strokes(cells: NDArray[Any], side: float, signed: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """One stroke for each direction of each cell, along the edge, across the gradient.
 
@@ -43,11 +67,7 @@ def strokes(cells: NDArray[Any], side: float, signed: bool) -> tuple[NDArray[np.
     >>> bool((np.abs(np.diff(lines[..., 1])) > np.abs(np.diff(lines[..., 0]))).all())  # upright
     True
     """
-    count = cells.shape[2]
-    angles = (np.arange(count) + 0.5) * (2 if signed else 1) * np.pi / count + np.pi / 2
-    if signed and count % 2 == 0:
-        cells, angles = cells[..., : count // 2] + cells[..., count // 2 :], angles[: count // 2]
-    strengths = np.sqrt(np.maximum(cells, 0) / max(float(cells.max()), 1e-6))
+    angles, strengths = edges(cells, signed)
     row, col, k = np.nonzero(strengths > FAINTEST)
     middles = (np.stack([col, row], axis=1) + 0.5) * side
     reach = _REACH * side * np.stack([np.cos(angles), np.sin(angles)], axis=1)[k]

@@ -143,10 +143,12 @@ class Capture:
         self._began = time.monotonic()
         self._handed = 0
         self._first: float | None = None
+        self._stopped = threading.Event()
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        self._start()
+        if not self._stopped.is_set():
+            self._start()
         return self
 
     def __exit__(
@@ -157,6 +159,13 @@ class Capture:
     def __iter__(self) -> Iterator[Taken]:
         while (taken := self._next()) is not None:
             yield taken
+
+    def stop(self) -> None:
+        """End the loop over the frames, from any thread; whoever loops frees the source."""
+        self._stopped.set()
+        with self._lock:
+            self._reader = None
+            self._lock.notify_all()
 
     def close(self) -> None:
         """Stop and free the source. A camera that is stuck is left to a thread that ends with it."""
@@ -207,7 +216,7 @@ class Capture:
 
     def _next(self) -> Taken | None:
         asked = time.monotonic()
-        while True:
+        while not self._stopped.is_set():
             with self._lock:
                 found = self._lock.wait_for(self._is_ready, self._patience())
                 taken = self._waiting.popleft() if self._waiting else None
@@ -228,6 +237,7 @@ class Capture:
                     raise reader.error
                 return None
             self._again(self._reason(reader if found else None))
+        return None
 
     def _is_ready(self) -> bool:
         return bool(self._waiting) or self._reader is None or self._reader.over
@@ -266,8 +276,8 @@ class Capture:
         self._tell(f"{reason} Trying again in {pause:g} s ({self._failures} of {self.retries}).")
         with self._lock:
             self._reader = None
-        time.sleep(pause)
-        self._start()
+        if not self._stopped.wait(pause):
+            self._start()
 
 
 class _Reader(threading.Thread):

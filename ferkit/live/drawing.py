@@ -59,12 +59,20 @@ class Overlay:
     """
 
     def __init__(self, model: Any = None) -> None:
-        self._hog = _hog_of(model)
+        self._hog = hog_of(model)
         self._past: dict[int, _Past] = {}
         self._gap = 0.0
         self._clock: float | None = None
 
-    def draw(self, moment: Moment, *, clock: float | None = None, mirror: bool = False, hog: bool = False) -> Any:
+    def draw(
+        self,
+        moment: Moment,
+        *,
+        clock: float | None = None,
+        mirror: bool = False,
+        hog: bool = False,
+        pace: bool = True,
+    ) -> Any:
         """Copy of the frame with everything on it.
 
         Parameters
@@ -76,6 +84,8 @@ class Overlay:
             Show left and right as in a mirror; text stays readable.
         hog : bool, default=False
             Show the faces' oriented gradients below.
+        pace : bool, default=True
+            Show frames a second, delay and dropped frames.
 
         Returns
         -------
@@ -94,6 +104,8 @@ class Overlay:
             _draw_face(canvas, one, box, unit)
             _draw_bars(canvas, one, box, unit, boxes[:i] + boxes[i + 1 :])
             _draw_past(canvas, self._past[one.track].labels, box, unit)
+        if not pace:
+            return canvas
         dropped = f"  {moment.dropped} dropped" if moment.dropped else ""
         rate = 1 / self._gap if self._gap else 0.0
         _label(canvas, f"{rate:.0f} frames/s  {moment.latency_ms:.0f} ms{dropped}", 4 * unit, 4 * unit, unit)
@@ -126,7 +138,7 @@ def ink_of(label: str) -> Ink:
     return (int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)) if code else GREY
 
 
-def _hog_of(model: Any) -> HOG | None:
+def hog_of(model: Any) -> HOG | None:
     """The model's own HOG family, one scale of it."""
     parts = model.pipeline.get_params(deep=True).values() if model is not None else ()
     return next((part for part in parts if isinstance(part, HOG)), None)

@@ -30,7 +30,7 @@ class Outputs:
     Attributes
     ----------
     log : str, Path or None
-        ``.csv`` or ``.jsonl`` file of one row a face and frame.
+        ``.csv``, ``.jsonl`` or ``.db`` file, or address of a database, of one row a face and frame.
     record : str, Path or None
         ``.mp4`` file of what the window shows.
     window : Window or None
@@ -61,7 +61,7 @@ def run(watch: Watch, outputs: Outputs) -> None:
     Raises
     ------
     InputError
-        The log's name ends in neither ``.csv`` nor ``.jsonl``.
+        The log's name ends in none of ``.csv``, ``.jsonl`` and ``.db``, and is no address of a database.
     """
     controls = outputs.controls or Controls()
     with ExitStack() as stack:
@@ -86,8 +86,8 @@ def run(watch: Watch, outputs: Outputs) -> None:
 def log_format(path: str | Path) -> str:
     """Name of the sink for a log; raises where the file's ending names none."""
     name = sinks.format_of(path)
-    if name not in ("csv", "jsonl"):
-        raise InputError(f"Got log={str(path)!r}, expected a name that ends in .csv or .jsonl.")
+    if name not in ("csv", "jsonl", "sql"):
+        raise InputError(f"Got log={str(path)!r}, expected a name that ends in .csv, .jsonl or .db, or sqlite:///FILE.")
     return name
 
 

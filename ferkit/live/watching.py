@@ -76,6 +76,10 @@ class Watch:
         self.predictor = LivePredictor(model, every, **settings)
         self.summary = Summary(self.predictor.labels)
 
+    def stop(self) -> None:
+        """End the loop from another thread; it may then not be begun again."""
+        self._capture.stop()
+
     def __iter__(self) -> Iterator[Moment]:
         self.predictor.warm_up()
         with self._capture as capture:

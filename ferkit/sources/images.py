@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from ferkit.errors import InputError, PictureError
 
 MAX_PIXELS = 50_000_000
 """Largest picture that is read, in pixels; more is refused from the header, before anything is decoded."""
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
+"""Pillow's names of the formats that are read; others, such as EPS, would start programs."""
 
 SUFFIXES = frozenset(
     (
@@ -36,7 +40,9 @@ SUFFIXES = frozenset(
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
-def read_image(source: Any, name: str | None = None) -> NDArray[np.uint8]:
+def read_image(
+    source: Any, name: str | None = None, *, max_pixels: int | None = None, formats: Sequence[str] = FORMATS
+) -> NDArray[np.uint8]:
     """Read a picture as 8-bit pixels, upright.
 
     Parameters
@@ -47,6 +53,10 @@ def read_image(source: Any, name: str | None = None) -> NDArray[np.uint8]:
         and as 0 to 255 otherwise.
     name : str or None, default=None
         What error messages call it; by default the path.
+    max_pixels : int or None, default=None
+        Largest picture that is read, ``MAX_PIXELS`` by default; more is refused from the header.
+    formats : sequence of str, default=FORMATS
+        Pillow's names of the formats that are read.
 
     Returns
     -------
@@ -56,15 +66,16 @@ def read_image(source: Any, name: str | None = None) -> NDArray[np.uint8]:
     Raises
     ------
     PictureError
-        Missing, empty, cut off, not a picture, of more than ``MAX_PIXELS`` pixels, or NaN in an array.
+        Missing, empty, cut off, not a picture, of more than ``max_pixels`` pixels, or NaN in an array.
 
     Examples
     --------
     >>> read_image(np.array([[0.0, 0.5, 1.0]])).tolist()
     [[0, 128, 255]]
     """
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     if isinstance(source, np.ndarray):
-        return _from_array(source, name or "array")
+        return _from_array(source, name or "array", max_pixels)
     if isinstance(source, (bytes, bytearray, memoryview)):
         data, name = bytes(source), name or "bytes"
     elif isinstance(source, (str, Path)):
@@ -76,7 +87,7 @@ def read_image(source: Any, name: str | None = None) -> NDArray[np.uint8]:
         raise PictureError(
             f"Got picture={name!r} with 0 bytes, expected a picture. Copy the file again or leave it out."
         )
-    return _decode(data, name)
+    return _decode(data, name, max_pixels, formats)
 
 
 def to_grey(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -122,10 +133,10 @@ def _read_bytes(path: Path, name: str) -> bytes:
         ) from error
 
 
-def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
+def _decode(data: bytes, name: str, max_pixels: int, formats: Sequence[str]) -> NDArray[np.uint8]:
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            _check_size(picture.width, picture.height, name)
+        with Image.open(io.BytesIO(data), formats=list(formats)) as picture:
+            _check_size(picture.width, picture.height, name, max_pixels)
             return _pixels(ImageOps.exif_transpose(picture), name)
     except PictureError:
         raise
@@ -135,7 +146,7 @@ def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
             "It is another kind of file under this name: convert it or leave it out."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(name, f"({error})") from error
+        raise _too_large(name, f"({error})", max_pixels) from error
     except Exception as error:  # decoders of damaged bytes raise nearly anything
         raise PictureError(
             f"Got picture={name!r} that is damaged or cut off ({type(error).__name__}: {error}), "
@@ -143,16 +154,16 @@ def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
         ) from error
 
 
-def _check_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, f"of {width}x{height} pixels")
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise _too_large(name, f"of {width}x{height} pixels", max_pixels)
     if width * height == 0:
         raise PictureError(f"Got picture={name!r} of {width}x{height} pixels, expected at least 1x1.")
 
 
-def _too_large(name: str, what: str) -> PictureError:
+def _too_large(name: str, what: str, max_pixels: int) -> PictureError:
     return PictureError(
-        f"Got picture={name!r} {what}, expected at most {MAX_PIXELS / 1e6:g} million pixels. Make it smaller first."
+        f"Got picture={name!r} {what}, expected at most {max_pixels / 1e6:g} million pixels. Make it smaller first."
     )
 
 
@@ -160,7 +171,7 @@ def _pixels(picture: Image.Image, name: str) -> NDArray[np.uint8]:
     if picture.mode in _DEEP_MODES:
         return _from_deep(np.asarray(picture))
     if picture.mode == "F":
-        return _from_array(np.asarray(picture), name)
+        return _from_array(np.asarray(picture), name, MAX_PIXELS)
     if picture.mode in ("L", "RGB"):
         return np.asarray(picture)
     if picture.has_transparency_data:
@@ -178,14 +189,14 @@ def _from_deep(levels: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(levels / 257.0).astype(np.uint8)
 
 
-def _from_array(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> NDArray[np.uint8]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise PictureError(
             f"Got picture={name!r} with shape {array.shape}, expected (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA."
         )
-    _check_size(array.shape[1], array.shape[0], name)
+    _check_size(array.shape[1], array.shape[0], name, max_pixels)
     levels = _eight_bit(array, name)
     return _over_white(levels) if levels.ndim == 3 and levels.shape[2] == 4 else levels
 

@@ -18,7 +18,7 @@ from ferkit.errors import FerkitError, InputError
 ROW = {"source": "a b,\n.jpg", "frame": 0, "time": None, "label": "fear", "confidence": 0.987654}
 
 
-@pytest.mark.parametrize("name", sorted(sinks.SINKS))
+@pytest.mark.parametrize("name", ["csv", "jsonl", "table"])
 def test_each_row_is_in_the_file_before_the_next(name, tmp_path):
     path = tmp_path / "out"
     with sinks.make(name, path) as sink:
@@ -29,7 +29,7 @@ def test_each_row_is_in_the_file_before_the_next(name, tmp_path):
             assert text.endswith("\n")
 
 
-@pytest.mark.parametrize("name", sorted(sinks.SINKS))
+@pytest.mark.parametrize("name", ["csv", "jsonl", "table"])
 def test_a_killed_process_keeps_its_rows(name, tmp_path):
     path = tmp_path / "out"
     program = (

@@ -1,0 +1,123 @@
+"""Cameras that the server watches itself, each in a thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, Field
+
+from ferkit.errors import FerkitError
+from ferkit.live import Moment, Watch
+from ferkit.serve.readings import Sampler
+from ferkit.sources.video import is_address
+
+PAUSE = 30.0
+"""Seconds after which a camera that failed for good is tried again."""
+
+log = logging.getLogger("ferkit.serve")
+
+
+class SourceState(BaseModel):
+    """How a watched camera does."""
+
+    source: str
+    state: str = Field(description="starting, watching, failed (it is tried again) or ended")
+    reason: str | None = Field(default=None, description="Why it failed")
+    frames: int = 0
+    frames_a_second: float = 0.0
+    people_now: int = 0
+    seen_at: float | None = Field(default=None, description="Seconds since 1970 of the last frame")
+
+
+def shown_name(source: str) -> str:
+    """Name of a source: of a file its last part, of an address all but the password and the query.
+
+    Examples
+    --------
+    >>> shown_name("rtsp://me:secret@cam/1"), shown_name("0"), shown_name("videos/hall.mp4")
+    ('rtsp://cam/1', 'camera 0', 'hall.mp4')
+    """
+    if source.isdigit():
+        return f"camera {source}"
+    if not is_address(source):
+        return Path(source).name or source
+    parts = urlsplit(source)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+class Watcher(threading.Thread):
+    """Watches one source until it ends or is told to stop.
+
+    Parameters
+    ----------
+    source : str
+        Camera number, file, folder, address, or ``"sample"``.
+    model : Model
+    keep : callable
+        Takes rows for the store.
+    pause : float, default=30
+        Seconds before a source that failed is tried again.
+    """
+
+    def __init__(
+        self, source: str, model: Any, keep: Callable[[list[dict[str, Any]]], object], pause: float = PAUSE
+    ) -> None:
+        super().__init__(name=f"ferkit-source-{source}", daemon=True)  # a stuck camera may not keep the server alive
+        self._source, self._model, self._keep, self._pause = source, model, keep, pause
+        self._stopped = threading.Event()
+        self._watch: Watch | None = None
+        self._sampler = Sampler(shown_name(source))
+        self._clock = (0.0, 0)
+        self._zero = 0.0
+        self.state = SourceState(source=shown_name(source), state="starting")
+
+    def stop(self) -> None:
+        """Tell it to stop."""
+        self._stopped.set()
+        if self._watch is not None:
+            self._watch.stop()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._look()
+                self._set(state="ended", people_now=0)
+                return
+            except Exception as error:  # one camera may not take the server down, whatever its driver raises
+                reason = " ".join(str(error).split()) if isinstance(error, FerkitError) else type(error).__name__
+                self._set(state="failed", reason=reason.replace(self._source, shown_name(self._source)), people_now=0)
+                log.error("%s: %s Trying again in %g s.", shown_name(self._source), self.state.reason, self._pause)
+            self._stopped.wait(self._pause)
+
+    def _look(self) -> None:
+        self._watch = Watch(self._source, self._model, tell=self._tell)
+        self._zero, self._clock = time.time(), (time.monotonic(), self.state.frames)
+        if self._stopped.is_set():
+            return
+        for moment in self._watch:
+            self._note(moment, self._watch.live)
+
+    def _note(self, moment: Moment, live: bool) -> None:
+        """A file's frames count as shown at its own pace, from when it was begun."""
+        at = time.time() if live else self._zero + moment.time
+        if rows := self._sampler.rows(moment, at):
+            self._keep(rows)
+        frames, since = self.state.frames + 1, self._clock
+        change: dict[str, Any] = {"frames": frames, "people_now": len(moment), "seen_at": round(time.time(), 3)}
+        passed = time.monotonic() - since[0]
+        if passed >= 1:
+            change["frames_a_second"] = round((frames - since[1]) / passed, 1)
+            self._clock = (time.monotonic(), frames)
+        self._set(state="watching", reason=None, **change)
+
+    def _tell(self, text: str) -> None:
+        self._set(reason=text.replace(self._source, shown_name(self._source)))
+
+    def _set(self, **change: Any) -> None:
+        self.state = self.state.model_copy(update=change)

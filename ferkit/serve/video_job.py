@@ -1,0 +1,123 @@
+"""The process that reads one video: ``python -m ferkit.serve.video_job FOLDER MODEL SECONDS``.
+
+It reads ``in`` in the folder, writes ``annotated.webm`` and ``readings.csv`` beside it, and prints its progress, a JSON
+object a line. It may use limited memory, so that a hostile file harms nobody but itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ferkit import sinks
+from ferkit.errors import FerkitError, PictureError
+from ferkit.live import Moment, Watch, columns
+from ferkit.live.drawing import Overlay
+from ferkit.sources import frames
+
+MEMORY = 4 << 30
+"""Bytes of address space that the process may have."""
+
+LONGEST = 1280
+"""Longer side in pixels of the annotated video."""
+
+_SAY_EVERY = 0.25
+
+
+def main(folder: Path, model: str, most_seconds: float) -> int:
+    """Read ``folder/in``; the exit code."""
+    _limit_memory()
+    path = folder / "in"
+    try:
+        read(path, folder, model, most_seconds)
+    except (FerkitError, MemoryError, cv2.error) as error:
+        text = " ".join(str(error).replace(str(path), "upload").split())
+        say(reason=text if isinstance(error, FerkitError) else "Got a video that is too large to be read.")
+        return 1
+    return 0
+
+
+def read(path: Path, folder: Path, model: str, most_seconds: float) -> None:
+    """Read a video file; annotated video and rows go into a folder."""
+    length, rate = _about(path)
+    watch = Watch(str(path), model, opener=lambda: frames(str(path)), live=False)
+    writer, said = None, 0.0
+    overlay = Overlay(watch.predictor.model)
+    with sinks.CsvSink(folder / "readings.csv", columns(watch.predictor.labels)) as sink, closing(iter(watch)) as all_:  # type: ignore[type-var]
+        for moment in all_:
+            if moment.time > most_seconds:
+                say(cut=True)
+                break
+            for row in moment.rows():
+                sink.append(row | {"source": "upload"})
+            image = _smaller(overlay.draw(moment, pace=False))
+            writer = writer or _writer(folder / "annotated.webm", image, rate)
+            writer.write(image[..., ::-1])
+            if time.monotonic() - said > _SAY_EVERY:
+                said = time.monotonic()
+                _report(watch, moment, length)
+    if writer is None:
+        raise PictureError("Got a file without a frame that can be read, expected a video.")
+    writer.release()
+    summary = watch.summary.as_dict()
+    say(frames=summary["frames"], people=summary["tracks"], shown=summary["seconds"])
+
+
+def say(**words: Any) -> None:
+    """Tell the server."""
+    print(json.dumps(words), flush=True)
+
+
+def _report(watch: Watch, moment: Moment, length: float) -> None:
+    share = min(0.99, moment.time / length) if length else 0.0
+    summary = watch.summary
+    say(progress=round(share, 3), frames=summary.frames, people=summary.tracks, seconds=round(moment.time, 2))
+
+
+def _about(path: Path) -> tuple[float, float]:
+    """Seconds (0 where unknown) and frames a second of a video."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    finally:
+        capture.release()
+    rate = rate if np.isfinite(rate) and 1 <= rate <= 120 else 25.0
+    return (count / rate if np.isfinite(count) and count > 0 else 0.0), rate
+
+
+def _smaller(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """At most ``LONGEST`` pixels, and even sides, as the codec wants them."""
+    scale = min(1.0, LONGEST / max(image.shape[:2]))
+    size = tuple(max(2, int(side * scale) // 2 * 2) for side in (image.shape[1], image.shape[0]))
+    if size == (image.shape[1], image.shape[0]):
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _writer(path: Path, image: NDArray[np.uint8], rate: float) -> cv2.VideoWriter:
+    cv2.utils.logging.setLogLevel(0)
+    code = cv2.VideoWriter.fourcc(*"VP80")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, (image.shape[1], image.shape[0]))
+    if not writer.isOpened():
+        raise FerkitError("Got an OpenCV that cannot write WebM, expected one with VP8.")
+    return writer
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])))

@@ -1,0 +1,96 @@
+"""The SQL sink: rows in, rows back, old tables, failures."""
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+import ferkit
+from ferkit import sinks
+from ferkit.errors import FerkitError, InputError
+from ferkit.sinks import SqlSink
+
+ROWS = [
+    {"source": "a, b.jpg", "frame": 0, "time": None, "label": "fear", "confidence": 0.5, "fear": 0.5},
+    {"source": "=cmd()", "frame": 1, "time": 0.04, "label": "not sure", "confidence": 0.3, "fear": 0.3},
+]
+
+
+def table(path):
+    with sqlite3.connect(path) as connection:
+        connection.row_factory = sqlite3.Row
+        rows = [dict(row) for row in connection.execute("SELECT * FROM readings")]
+    connection.close()
+    return rows
+
+
+@pytest.mark.parametrize("target", ["{}", "sqlite:///{}"])
+def test_rows_come_back_as_they_went_in(tmp_path, target):
+    path = tmp_path / "faces.db"
+    with sinks.make("sql", target.format(path)) as sink:
+        for row in ROWS:
+            sink.append(row)
+        assert [row["source"] for row in table(path)] == ["a, b.jpg", "=cmd()"]  # committed before the end
+    rows = table(path)
+    assert [{name: row[name] for name in ROWS[0]} for row in rows] == ROWS
+    assert all(row["at"] > 1.6e9 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["faces.csv", "faces.jsonl", "faces.db"])
+def test_readings_are_read_back_as_a_frame_whatever_holds_them(tmp_path, name):
+    path = tmp_path / name
+    with sinks.make(sinks.format_of(path), path) as sink:
+        for row in ROWS:
+            sink.append(row)
+    frame = ferkit.read_readings(path)
+    assert frame[list(ROWS[0])].label.tolist() == ["fear", "not sure"]
+    assert frame.confidence.tolist() == [0.5, 0.3]
+    assert frame.time.isna().tolist() == [True, False]
+
+
+def test_a_second_run_adds_rows_and_columns(tmp_path):
+    path = tmp_path / "faces.db"
+    for row in (ROWS[0], ROWS[1] | {"contempt": 0.25, "p_label": 0.1}):
+        with SqlSink(path) as sink:
+            sink.append(row)
+    assert [row["contempt"] for row in table(path)] == [None, 0.25]
+
+
+def test_rows_of_one_transaction_are_all_written_or_none(tmp_path):
+    sink = SqlSink(tmp_path / "faces.db", list(ROWS[0]))
+    with sink, pytest.raises(InputError, match="unknown"):
+        sink.extend([ROWS[0], {"unknown": 1}])
+    assert table(tmp_path / "faces.db") == []
+
+
+def test_an_address_that_is_none_a_lock_and_a_folder_that_is_missing_are_said(tmp_path):
+    with pytest.raises(FerkitError, match="expected a database"):
+        SqlSink("nosuch://x")
+    with pytest.raises(FerkitError, match="can be written"):
+        SqlSink(tmp_path / "gone" / "faces.db").append(ROWS[0])
+    with pytest.raises(FerkitError, match="does not exist"):
+        ferkit.read_readings(tmp_path / "gone.db")
+    with pytest.raises(InputError, match="address"):
+        ferkit.read_readings("faces.xlsx")
+    assert not (tmp_path / "gone.db").exists()
+
+
+def test_a_row_after_the_end_is_refused(tmp_path):
+    with SqlSink(tmp_path / "faces.db") as sink:
+        sink.append(ROWS[0])
+    with pytest.raises(InputError, match="closed"):
+        sink.append(ROWS[0])
+
+
+def test_a_killed_process_keeps_its_rows(tmp_path):
+    program = (
+        "import sys, time; from ferkit import sinks\n"
+        f"sink = sinks.make('sql', {str(tmp_path / 'faces.db')!r})\n"
+        "for i in range(20): sink.append({'label': 'fear', 'n': i})\n"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+    assert [row["n"] for row in table(tmp_path / "faces.db")] == list(range(20))
