@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ferkit.cli.predict import CROPPED, notes
+from ferkit.cli.startup import import_scikit_learn
 
 if TYPE_CHECKING:
     from ferkit.explain import Explainer, Explanation, Panel
@@ -72,6 +73,7 @@ def explain(
         raise click.UsageError("Got pictures and --data, or neither, expected one of them: ferkit explain photo.jpg")
     for option, name in (("-o", output), ("--json", json_file)):
         _check_output(option, name, (*pictures, *([model] if model else [])))
+    import_scikit_learn()
     from ferkit.explain import Explainer
     from ferkit.predict import Predictor
 
