@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 import ferkit
 from ferkit.labels import colour
 from ferkit.live.smoothing import THRESHOLD
+from ferkit.serve.explaining import Why
 from ferkit.serve.limits import client_of
 from ferkit.serve.problems import Problem, described
 from ferkit.serve.recognise import Prediction
@@ -67,6 +68,23 @@ async def predict(
     state = state_of(request)
     state.rate.check(client(request))
     return await state.pictures.do(lambda: state.recogniser.read(file.file.read(), hog))
+
+
+@router.post("/api/explain", tags=["pictures"], responses=described(413, 415, 422, 429, 503))
+async def explain(
+    request: Request,
+    file: Annotated[UploadFile, File(description="A picture: JPEG, PNG, WebP, GIF or BMP")],
+    face: Annotated[int, Form(description="Which face, in the order of /api/predict", ge=0)] = 0,
+    label: Annotated[str | None, Form(description="Why this expression? Else the most probable")] = None,
+    against: Annotated[str | None, Form(description="Why not this one? Else the most probable other")] = None,
+    picture: Annotated[bool, Form(description="Also draw it")] = False,
+) -> Why:
+    """Say why a face got its label: what each family of features and each place spoke for. Nothing is kept."""
+    state = state_of(request)
+    state.rate.check(client(request))
+    return await state.explanations.do(
+        lambda: state.explaining.why(file.file.read(), face, label or None, against or None, picture)
+    )
 
 
 @router.get("/api/model", tags=["server"])

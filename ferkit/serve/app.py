@@ -71,5 +71,6 @@ def create_app(settings: Settings | None = None, state: State | None = None) -> 
 
 def _limit_of(settings: Settings) -> Callable[[str], int]:
     """Bytes that the body of a request to a path may have."""
-    limits = {"/api/predict": settings.limits.upload_bytes, "/api/videos": settings.limits.video_bytes}
+    upload = settings.limits.upload_bytes
+    limits = {"/api/predict": upload, "/api/explain": upload, "/api/videos": settings.limits.video_bytes}
     return lambda path: limits.get(path, 1_000_000) + _FORM

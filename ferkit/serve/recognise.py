@@ -16,6 +16,7 @@ from ferkit.features.hog import HOG
 from ferkit.live.drawing import hog_of
 from ferkit.live.smoothing import THRESHOLD
 from ferkit.predict import Predictor
+from ferkit.records import Faces
 from ferkit.serve.limits import Limits
 from ferkit.serve.problems import Problem
 from ferkit.sources import read_image
@@ -91,9 +92,13 @@ class Recogniser:
         ms = round((time.perf_counter() - start) * 1000, 2)
         return Prediction(model=self.name, width=width, height=height, faces=faces, ms=ms)
 
+    def find(self, image: NDArray[np.uint8]) -> Faces:
+        """Faces of a picture before they are read, largest first."""
+        return self._predictor.extractor.find(image)
+
     def faces(self, image: NDArray[np.uint8], hog: bool = False) -> list[Face]:
         """Faces of a picture, largest first."""
-        found = self._predictor.extractor.find(image)
+        found = self.find(image)
         rows = self._predictor.probabilities(found) if len(found) else ()
         return [
             self._face(box, row, self.hog(crop) if hog else None)

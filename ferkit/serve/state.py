@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from ferkit.serve.explaining import Explaining
 from ferkit.serve.journal import Journal
 from ferkit.serve.limits import CORES, Rate, Slots
 from ferkit.serve.readings import columns
@@ -38,7 +39,9 @@ class State:
 
     settings: Settings
     recogniser: Recogniser
+    explaining: Explaining
     pictures: Work
+    explanations: Work
     frames: Work
     queries: Work
     rate: Rate
@@ -67,7 +70,9 @@ class State:
         return cls(
             settings=settings,
             recogniser=recogniser,
+            explaining=Explaining(recogniser),
             pictures=Work("pictures", CORES, limits.waiting),
+            explanations=Work("explanations", 1, limits.waiting),  # Matplotlib's settings are shared by all threads
             frames=Work("frames", CORES, limits.streams),
             queries=Work("queries", 2, limits.waiting),
             rate=Rate(limits.rate, limits.burst),
@@ -86,7 +91,7 @@ class State:
         await self.videos.close()
         for watcher in self.watchers:
             watcher.join(3)
-        for work in (self.pictures, self.frames, self.queries):
+        for work in (self.pictures, self.explanations, self.frames, self.queries):
             work.close()
         if self.journal is not None and self.store is not None:
             self.journal.close()

@@ -34,6 +34,28 @@ def test_oriented_gradients_come_where_they_are_asked_for(client, photo):
     assert max(values) == 255
 
 
+def test_why_a_face_got_its_label(client, photo):
+    answer = client.post("/api/explain", files={"file": photo}, data={"against": "sadness", "picture": "true"})
+    why = answer.json()
+    assert (why["label"], why["against"], why["model"]) == ("happiness", "sadness", "default")
+    for label, said in why["log_odds"].items():
+        parts = [values[label] for values in why["contributions"].values()]
+        assert why["bias"][label] + sum(parts) == pytest.approx(said, abs=1e-6)
+    assert np.shape(why["map"]) == np.shape(why["occlusion"]) == (48, 48)
+    assert base64.b64decode(why["picture"]).startswith(b"\x89PNG")
+    [face] = client.post("/api/predict", files={"file": photo}).json()["faces"]
+    assert face["box"] == why["box"]
+    assert face["probabilities"] == pytest.approx(why["probabilities"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"), [({"face": "1"}, "no_such_face"), ({"label": "joy"}, "invalid"), ({"face": "-1"}, "invalid")]
+)
+def test_questions_without_an_answer(client, photo, asked, code):
+    answer = client.post("/api/explain", files={"file": photo}, data=asked)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
 def test_a_picture_without_a_face_gives_none(client):
     answer = client.post("/api/predict", files={"file": encoded(np.full((120, 160, 3), 90, np.uint8), "PNG")})
     assert answer.json()["faces"] == []

@@ -90,10 +90,10 @@ async function readPicture(file, card) {
   form.append("file", small, "picture");
   form.append("hog", "true");
   const prediction = await call("/api/predict", { method: "POST", body: form });
-  showPicture(file.name, picture, prediction, card);
+  showPicture(file.name, picture, prediction, card, small);
 }
 
-function showPicture(name, picture, prediction, card) {
+function showPicture(name, picture, prediction, card, blob) {
   const canvas = make("canvas", { role: "img", "aria-label": said(prediction) });
   const redraw = () => draw(canvas, picture, prediction);
   const one = { name, picture, prediction, redraw };
@@ -104,6 +104,7 @@ function showPicture(name, picture, prediction, card) {
     const { element, fill } = faceCard(about);
     fill(named(face), `Face ${i + 1}`);
     if (!face.sure) element.prepend(make("p", { class: "small quiet" }, `The likeliest, ${face.label}, is below ${Math.round(100 * about.threshold)} %.`));
+    element.append(whyButton(blob, i));
     (i < SHOWN ? faces : more).append(element);
   });
   if (prediction.faces.length > SHOWN) faces.append(more);
@@ -118,6 +119,37 @@ function showPicture(name, picture, prediction, card) {
     make("div", { class: "result" }, make("div", {}, heading(name), canvas, actions), make("div", {}, make("h3", {}, counted(prediction.faces.length)), faces)),
   );
   redraw();
+}
+
+/** A button that asks why a face got its label and shows the answer below it. */
+function whyButton(blob, number) {
+  const button = make("button", { type: "button", "aria-expanded": "false" }, "Why?");
+  let answer = null;
+  button.addEventListener("click", async () => {
+    if (answer) {
+      answer.hidden = !answer.hidden;
+      button.setAttribute("aria-expanded", String(!answer.hidden));
+      return;
+    }
+    button.disabled = true;
+    button.textContent = "Looking …";
+    try {
+      const form = new FormData();
+      form.append("file", blob, "picture");
+      form.append("face", String(number));
+      form.append("picture", "true");
+      const why = await call("/api/explain", { method: "POST", body: form });
+      const text = `Why face ${number + 1} is ${why.label} and not ${why.against}: evidence by place and by family of features`;
+      answer = make("img", { class: "why", src: `data:image/png;base64,${why.picture}`, alt: text });
+      button.setAttribute("aria-expanded", "true");
+    } catch (error) {
+      answer = make("p", { class: "note bad" }, error.message);
+    }
+    button.after(answer);
+    button.disabled = false;
+    button.textContent = "Why?";
+  });
+  return button;
 }
 
 const stem = (name) => name.replace(/\.[^.]*$/, "") || "picture";
