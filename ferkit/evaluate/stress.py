@@ -137,7 +137,7 @@ def stressed(faces: Faces, kind: str, strength: int, seed: int = 0) -> Faces:
     return own.change(faces, own.levels[strength - 1], rng)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stress:
     """Answers under stress.
 
