@@ -81,7 +81,7 @@ class Sections:
             ("macro F1", f"{own['macro_f1']:.3f}", interval(ends["macro_f1"], False)),
             ("macro ROC area", _three(own["macro_roc_auc"]), interval(ends["macro_roc_auc"], False)),
             (
-                "macro average precision",
+                "macro avg. precision",
                 _three(own["macro_average_precision"]),
                 interval(ends["macro_average_precision"], False),
             ),
