@@ -15,8 +15,8 @@ from typing import Any
 
 from ferkit import load, load_dataset
 from ferkit.evaluate import evaluate_dataset, report_of, stress, stressed
+from ferkit.evaluate.kinds import KINDS
 from ferkit.evaluate.report import stress_rows
-from ferkit.evaluate.stress import KINDS
 
 PUBLIC_TEST = 3589
 

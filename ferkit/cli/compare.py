@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ferkit.cli.evaluate import check_output
+
 
 @click.command("compare")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
@@ -24,6 +26,7 @@ def compare(files: tuple[str, ...], data: str | None, split: str | None, json_fi
     ferkit compare hybrid.csv handcrafted.csv network.csv
     ferkit compare default fast --data fer2013.csv --split PublicTest
     """
+    check_output(json_file, (*files, data), "--json")
     from ferkit.evaluate import compare_all
     from ferkit.evaluate.text import comparisons
     from ferkit.sinks.whole import write_whole

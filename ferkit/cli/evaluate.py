@@ -249,10 +249,11 @@ def _check(ask: Ask) -> None:
     elif ask.sets:
         raise click.UsageError("Got --set without --recipe, expected both.")
     for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):
-        _check_output(path, (ask.data, ask.model, ask.against, ask.slices), hint)
+        check_output(path, (ask.data, ask.model, ask.against, ask.slices), hint)
 
 
-def _check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> None:
+def check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> None:
+    """Refuse a file in no folder, or one that is also read."""
     if name is None:
         return
     path = Path(name)

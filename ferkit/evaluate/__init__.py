@@ -4,6 +4,7 @@ from ferkit.evaluate.analysis import Analysis, analyse, hardest, surely_wrong
 from ferkit.evaluate.crossval import CrossValidation, cross_validate
 from ferkit.evaluate.curves import calibration, coverage, precision_recall, roc
 from ferkit.evaluate.families import ablation
+from ferkit.evaluate.kinds import stressed
 from ferkit.evaluate.metrics import evaluate
 from ferkit.evaluate.paired import compare, compare_all
 from ferkit.evaluate.predictions import Predictions
@@ -11,7 +12,7 @@ from ferkit.evaluate.report import Report, report_of
 from ferkit.evaluate.run import Evaluation, evaluate_dataset
 from ferkit.evaluate.slices import Slice, by_value, read_slices
 from ferkit.evaluate.stages import time_stages
-from ferkit.evaluate.stress import Stress, stress, stressed
+from ferkit.evaluate.stress import Stress, stress
 from ferkit.evaluate.text import confusion_table, table
 
 __all__ = [

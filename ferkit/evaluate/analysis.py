@@ -17,7 +17,7 @@ Array = NDArray[Any]
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Analysis:
     """What ``analyse`` finds.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ferkit.evaluate.curves import Calibration, Coverage, Curve
-from ferkit.evaluate.stress import KINDS, Stress
+from ferkit.evaluate.kinds import KINDS
+from ferkit.evaluate.stress import Stress
 from ferkit.figures import look, new_figure
 from ferkit.labels import colour
 

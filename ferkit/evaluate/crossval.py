@@ -26,7 +26,7 @@ BATCH = 256
 BY_FOLD = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CrossValidation:
     """Answers for every picture from the model of the fold that it was held out of.
 

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 BINS = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """A curve and the area under it.
 
@@ -99,7 +99,7 @@ def precision_recall(positive: Any, score: Any) -> Curve:
     return Curve(recall, np.concatenate([precision[:1], precision]), thresholds, area)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """How often the model was right, by how sure it said it was.
 
@@ -152,7 +152,7 @@ def calibration(right: Any, confidence: Any, bins: int = BINS) -> Calibration:
     return Calibration(np.array([confidence[part].mean() for part in parts]), hits / count, low, high, count)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coverage:
     """Accuracy on the rows that a model is sure of, for every share that it may answer.
 

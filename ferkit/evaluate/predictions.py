@@ -21,7 +21,7 @@ START = ("name", "true", "predicted", "found", "group")
 MARK = "p_"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """Answers of a model, one row a picture.
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 import ferkit
 from ferkit.evaluate import charts
 from ferkit.evaluate.analysis import COVERAGES, hardest, surely_wrong
+from ferkit.evaluate.kinds import KINDS, STRENGTHS, stressed
 from ferkit.evaluate.page import bar, dot, heat_table, interval, percent, picture, table, tiles
 from ferkit.evaluate.slices import Slice
-from ferkit.evaluate.stress import KINDS, STRENGTHS, stressed
 from ferkit.figures import figure_bytes
 from ferkit.labels import colour
 from ferkit.sinks.whole import write_whole
@@ -81,7 +81,7 @@ class Sections:
             ("macro F1", f"{own['macro_f1']:.3f}", interval(ends["macro_f1"], False)),
             ("macro ROC area", _three(own["macro_roc_auc"]), interval(ends["macro_roc_auc"], False)),
             (
-                "macro average precision",
+                "macro avg. precision",
                 _three(own["macro_average_precision"]),
                 interval(ends["macro_average_precision"], False),
             ),

@@ -90,7 +90,7 @@ class Fitted:
         return store.save(self.pipeline, path, manifest, self.fitted, self.fusion, embed_shipped)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Material:
     """Faces and labels of the rows in use.
 

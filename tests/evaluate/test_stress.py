@@ -10,9 +10,9 @@ import pytest
 
 from ferkit.errors import DataError, InputError
 from ferkit.evaluate import Stress, evaluate_dataset, stress, stressed
+from ferkit.evaluate.kinds import KINDS
 from ferkit.evaluate.report import stress_rows
 from ferkit.evaluate.run import relit
-from ferkit.evaluate.stress import KINDS
 from ferkit.records import Faces
 
 
