@@ -71,6 +71,11 @@ def explain(
     """
     if bool(pictures) == (data is not None):
         raise click.UsageError("Got pictures and --data, or neither, expected one of them: ferkit explain photo.jpg")
+    useless = {"--label": label, "--against": against, "--faces all": faces == "all"} if data else {"--split": split}
+    if given := [option for option, value in useless.items() if value]:
+        raise click.UsageError(
+            f"Got {given[0]} {'with' if data else 'without'} --data, expected it the other way round."
+        )
     for option, name in (("-o", output), ("--json", json_file)):
         _check_output(option, name, (*pictures, *([model] if model else [])))
     import_scikit_learn()
@@ -80,7 +85,7 @@ def explain(
     predictor = Predictor(model, faces, CROPPED[cropped])
     explainer = Explainer(predictor.model)
     if data is not None:
-        skipped = _overview(explainer, data, split, output, json_file)
+        skipped = _overview(explainer, predictor.extractor, data, split, output, json_file)
     else:
         if label is not None or against is not None:
             explainer.direction(label or _other(explainer, against), against)
@@ -127,14 +132,16 @@ def _pictures(
     return len(predictor.counts.skipped)
 
 
-def _overview(explainer: Explainer, data: str, split: str | None, output: str, json_file: str | None) -> int:
+def _overview(
+    explainer: Explainer, extractor: Any, data: str, split: str | None, output: str, json_file: str | None
+) -> int:
     """Explain a whole data set; how many pictures were skipped."""
     from ferkit import sources
     from ferkit.explain.overview import overview, overview_panels
     from ferkit.explain.page import framed, gallery
     from ferkit.explain.panels import grid
 
-    one = overview(explainer, sources.load(data, split))
+    one = overview(explainer, sources.load(data, split), extractor=extractor)
     for name, found in one.importance.items():
         click.echo(f"{name}: {found.accuracy.mean():.1%} of accuracy, {found.log_loss.mean():+.3f} log loss without it")
     drawn, title = overview_panels(one), f"What the model sees in {sum(one.counts.values())} faces"
@@ -146,6 +153,10 @@ def _overview(explainer: Explainer, data: str, split: str | None, output: str, j
     if json_file is not None:
         files[json_file] = _json(one.as_dict())
     _write(files)
+    if one.not_found:
+        click.echo(f"No face found in {one.not_found} pictures: their middle was read instead.", err=True)
+    if one.dropped:
+        click.echo(f"{one.dropped} pictures left out, because the model does not know their label.", err=True)
     for name, reason in one.skipped:
         click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
     return len(one.skipped)

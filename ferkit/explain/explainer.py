@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,7 +165,9 @@ class Explainer:
 
     def __init__(self, model: Any = None) -> None:
         given = getattr(model, "pipeline", model)
-        self.pipeline = network_pipeline(given if hasattr(given, "steps") else store.load(given).pipeline)
+        self.pipeline = _in_one_process(
+            network_pipeline(given if hasattr(given, "steps") else store.load(given).pipeline)
+        )
         self._classifier = self.pipeline[-1]
         classes = [str(name) for name in self.pipeline.classes_]
         self.labels: list[str] = ordered(classes)
@@ -385,6 +388,22 @@ class Explainer:
             raise InputError(f"Got family={family!r}, expected one of {list(self.families)}.")
         rows = self.features(faces)
         return Features(rows[of].blocks | {family: self.families[family].transform(changed)}, rows.names)
+
+
+def _in_one_process(pipeline: Any) -> Any:
+    """The same pipeline, its families computed here: starting processes takes longer than a few dozen faces."""
+    step = pipeline[1]
+    if not isinstance(step, FamilyUnion):
+        return pipeline
+    union = copy.copy(step)
+    union.n_jobs = None
+    union.families_ = [(name, copy.copy(family)) for name, family in step.families_]
+    for _, family in union.families_:
+        if hasattr(family, "n_jobs"):
+            family.n_jobs = None
+    alone = copy.copy(pipeline)
+    alone.steps = [pipeline.steps[0], (pipeline.steps[1][0], union), *pipeline.steps[2:]]
+    return alone
 
 
 def _families(step: Any) -> dict[str, FaceFeatures]:

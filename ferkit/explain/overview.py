@@ -57,6 +57,8 @@ class Overview:
         By family.
     titles : dict of str to str
         Names of the families for people.
+    not_found, dropped : int
+        Pictures without a found face, whose middle stood in; rows left out because the model does not know their label.
     skipped : list of (str, str)
         Pictures that could not be read, and why.
     """
@@ -69,16 +71,19 @@ class Overview:
     hog_family: HOG | None
     importance: dict[str, Importance]
     titles: dict[str, str]
+    not_found: int
+    dropped: int
     skipped: list[tuple[str, str]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: ``counts``, ``importance``, ``evidence`` (rows of pixels), ``skipped``."""
+        """Plain values, for JSON: ``counts``, ``importance``, ``evidence`` (rows of pixels), ``not_found`` ..."""
         shares = {
             name: {"accuracy": one.accuracy.tolist(), "log_loss": one.log_loss.tolist()}
             for name, one in self.importance.items()
         }
         maps = {name: np.round(found, 6).tolist() for name, found in self.evidence.items()}
-        return {"counts": self.counts, "importance": shares, "evidence": maps, "skipped": self.skipped}
+        left = {"not_found": self.not_found, "dropped": self.dropped, "skipped": self.skipped}
+        return {"counts": self.counts, "importance": shares, "evidence": maps} | left
 
 
 def mean_hog(hog: HOG, X: Any, labels: Any) -> dict[str, NDArray[np.float64]]:
@@ -175,6 +180,7 @@ def overview(
     explainer: Explainer,
     dataset: Dataset,
     *,
+    extractor: Any = None,
     repeats: int = 5,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -186,6 +192,8 @@ def overview(
     explainer : Explainer
     dataset : Dataset
         What ``sources.load`` gives. Rows with labels that the model does not know are left out.
+    extractor : FaceExtractor or None, default=None
+        What finds the faces; None for the model's own.
     repeats, seed
         As for ``family_importance``.
     progress : callable or None, default=None
@@ -198,7 +206,7 @@ def overview(
     """
     say = progress or (lambda step: None)
     say("finding faces")
-    faces, names, skipped = _faces(explainer, dataset)
+    faces, names, skipped = _faces(explainer, dataset, extractor or explainer.pipeline[0])
     hog = next((family for family in explainer.families.values() if isinstance(family, HOG)), None)
     say("mean evidence")
     evidence = mean_evidence(explainer, faces, names)
@@ -214,6 +222,8 @@ def overview(
         hog_family=hog,
         importance=importance,
         titles={name: drawing.family_title(name, family) for name, family in explainer.families.items()},
+        not_found=int((~faces.found).sum()),
+        dropped=int((~np.isin(dataset.labels, explainer.labels)).sum()),
         skipped=skipped,
     )
 
@@ -259,10 +269,9 @@ def _score(explainer: Explainer, rows: Features, codes: NDArray[Any]) -> tuple[f
     return float((logs.argmax(axis=1) == codes).mean()), float(-logs[np.arange(len(codes)), codes].mean())
 
 
-def _faces(explainer: Explainer, dataset: Dataset) -> tuple[Faces, NDArray[Any], list[tuple[str, str]]]:
+def _faces(explainer: Explainer, dataset: Dataset, extractor: Any) -> tuple[Faces, NDArray[Any], list[tuple[str, str]]]:
     """Faces of the rows whose labels are known, and what was skipped."""
     skipped, parts, kept = list(dataset.skipped), [], []
-    extractor = explainer.pipeline[0]
     known = np.flatnonzero(np.isin(dataset.labels, explainer.labels))
     for row in known.tolist():
         try:

@@ -65,12 +65,17 @@ def test_a_data_set(tmp_path):
         (tmp_path / "set" / label).mkdir(parents=True)
         for seed in range(2):
             Image.fromarray(draw_face(label, size=60, seed=seed)).save(tmp_path / "set" / label / f"{seed}.png")
+    (tmp_path / "set" / "boredom").mkdir()
+    Image.fromarray(np.zeros((200, 200), np.uint8)).save(tmp_path / "set" / "boredom" / "0.png")
+    Image.fromarray(np.zeros((200, 200), np.uint8)).save(tmp_path / "set" / "anger" / "black.png")
     for name in ("over.html", "over.png"):
         result = run("--data", tmp_path / "set", "-o", tmp_path / name, "--json", tmp_path / "over.json")
         assert result.exit_code == 0, result.output
+        assert "No face found in 1 pictures" in result.output
+        assert "1 pictures left out" in result.output
         assert (tmp_path / name).stat().st_size > 10_000
     assert "cnn: " in result.output
-    assert json.loads((tmp_path / "over.json").read_text())["counts"] == {"anger": 2, "happiness": 2}
+    assert json.loads((tmp_path / "over.json").read_text())["counts"] == {"anger": 3, "happiness": 2}
 
 
 @pytest.mark.parametrize(
@@ -78,6 +83,9 @@ def test_a_data_set(tmp_path):
     [
         ([], "expected one of them"),
         (["PHOTO", "--data", "sample"], "expected one of them"),
+        (["PHOTO", "--split", "Training"], "Got --split without --data"),
+        (["--data", "sample", "--label", "fear"], "Got --label with --data"),
+        (["--data", "sample", "--faces", "all"], "Got --faces all with --data"),
         (["PHOTO", "-o", "why.gif"], "expected a name that ends in .html"),
         (["PHOTO", "-o", "PHOTO"], "which is also read"),
         (["PHOTO", "-o", "none/why.png"], "expected a file in a folder that exists"),

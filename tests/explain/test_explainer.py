@@ -200,6 +200,18 @@ def test_a_mirrored_face_has_the_mirrored_map(held):
     assert one == pytest.approx(other[:, :, ::-1], abs=1e-5)
 
 
+def test_no_process_is_started_and_the_model_stays_as_it_is(explainers):
+    pipeline = explainers["hybrid"].pipeline
+    words = pipeline[1].named_families["words"]
+    words.n_jobs = 2
+    try:
+        explainer = Explainer(pipeline)
+        assert explainer.families["words"].n_jobs is None
+        assert words.n_jobs == 2
+    finally:
+        words.n_jobs = None
+
+
 def test_wrong_families(explainers, held):
     with pytest.raises(InputError, match=r"Got family='eyes', expected one of \['hog'\]"):
         explainers["hog"].scores(held[0], explainers["hog"].direction("fear"), held[0].crops, "eyes")
