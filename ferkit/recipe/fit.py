@@ -232,6 +232,8 @@ def fit_material(
     _fit_model(pipeline[-1], X, y, groups, fusion)
     tell("validation", 0, 0)
     validation = _validate(pipeline, material, rows) if validate else None
+    if jobs is not None:
+        _work_alone(pipeline)
     manifest = _manifest(recipe, pipeline, material, rows) | found
     fitted = np.concatenate([hashes[rows.train], known, getattr(pipeline[-1], "seen_", known[:0])])
     return Fitted(
@@ -257,10 +259,20 @@ def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
     return np.concatenate([np.empty(0, np.uint64), *seen])
 
 
+def _set_jobs(estimator: Any, jobs: int | None) -> None:
+    names = [name for name in estimator.get_params() if name.rpartition("__")[2] == "n_jobs"]
+    estimator.set_params(**dict.fromkeys(names, jobs))
+
+
+def _work_alone(pipeline: Pipeline) -> None:
+    """One process again: starting others for each face would cost more than the face."""
+    for estimator in (pipeline, *(family for _, family in getattr(pipeline[1], "families_", []))):
+        _set_jobs(estimator, None)
+
+
 def _share_work(pipeline: Pipeline, jobs: int | None, cache: Any) -> None:
     if jobs is not None:
-        names = [name for name in pipeline.get_params() if name.rpartition("__")[2] == "n_jobs"]
-        pipeline.set_params(**dict.fromkeys(names, jobs))
+        _set_jobs(pipeline, jobs)
     if pipeline.named_steps["features"] != "passthrough":
         pipeline.set_params(features__cache=cache)
 

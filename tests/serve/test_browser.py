@@ -135,6 +135,10 @@ def test_pictures_are_read_drawn_and_saved(server, page, tmp_path, photo):
     page.locator(".face .what", has_text="happiness").wait_for()
     page.locator(".note.bad").wait_for()
     assert page.get_by_role("img", name="1 face: happiness").count() == 1
+    page.get_by_role("button", name="Why?").click()
+    why = page.get_by_role("img", name="Why face 1 is happiness and not")
+    why.wait_for()
+    assert why.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 400
     with page.expect_download() as saved:
         page.get_by_role("button", name="Download all as CSV").click()
     rows = saved.value.path().read_text().splitlines()
