@@ -14,7 +14,7 @@ and server all on that other one:
 
 | /api/predict | requests/s | errors | ms median | ms 95 % | ms 99 % | MB over time |
 |---|---|---|---|---|---|---|
-| 16 clients, 20 s | 6.8 | 0 | 2324 | 4226 | 4794 | 302 313 316 316 316 316 316 |
+| 16 clients, 60 s | 11.6 | 0 | 1404 | 2252 | 2475 | 316 316 316 316 316 316 316 |
 
 | readings | span | by | groups | ms | ms of processor |
 |---|---|---|---|---|---|
