@@ -42,13 +42,27 @@ def serve(settings: Settings, tell: Callable[[str], object] = print) -> None:
     _allow_files()
     listener = listening(settings.host, settings.port)
     try:
-        app = create_app(settings, State.opened(settings))
-        server = _Server(uvicorn.Config(app, **_options(settings)), lambda: tell(_message(settings, listener)))
-        server.run([listener])
+        server_of(settings, listener, tell).run([listener])
     except KeyboardInterrupt:  # uvicorn ends cleanly, then lets Ctrl-C go on
         tell("ferkit has stopped.")
     finally:
         listener.close()
+
+
+def server_of(settings: Settings, listener: socket.socket, tell: Callable[[str], object]) -> uvicorn.Server:
+    """uvicorn's server with the app, the model loaded and the store open; ``run([listener])`` serves.
+
+    Parameters
+    ----------
+    settings : Settings
+        Checked.
+    listener : socket
+        From ``listening``.
+    tell : callable
+        Called with one line when the server can be used.
+    """
+    app = create_app(settings, State.opened(settings))
+    return _Server(uvicorn.Config(app, **_options(settings)), lambda: tell(_message(settings, listener)))
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -94,7 +94,7 @@ class Videos:
 
     def __init__(self, model: str, limits: Limits, at_once: int = 1) -> None:
         self._model, self._limits = model, limits
-        self._folder = Path(tempfile.mkdtemp(prefix="ferkit-videos-"))
+        self._folder: Path | None = None
         self._jobs: dict[str, _Job] = {}
         self._turn = asyncio.Semaphore(at_once)
 
@@ -108,6 +108,8 @@ class Videos:
         mine = sum(job.client == client for job in self._jobs.values())
         if len(self._jobs) >= self._limits.videos or mine >= self._limits.videos_each:
             raise Problem(503, "busy", "Got more videos than are kept, expected fewer. Delete some.", retry_after=60)
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="ferkit-videos-"))
         job = _Job(Path(tempfile.mkdtemp(dir=self._folder)), client)
         self._jobs[job.video.id] = job
         try:
@@ -144,7 +146,8 @@ class Videos:
         """Stop everything and delete all files."""
         for name in list(self._jobs):
             await self.cancel(name)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _job(self, name: str) -> _Job:
         self._tidy()

@@ -20,7 +20,7 @@ def run(*words):
         (["--host", "0.0.0.0"], "without a token"),
         (["--public", "--store", "sqlite:///r.db"], "recognition only"),
         (["--token", "short"], "at least 12"),
-        (["--host", "no such host"], "address of this machine"),
+        (["--host", "no such host", "--token", "one two three four"], "address of this machine"),
         (["--port", "0", "--model", "gone.ferkit"], "gone.ferkit"),
         (["--port", "0", "--store", "sqlite:////gone/r.db"], "can be written"),
         (["--port", "0", "--store", "nosuch://x"], "expected a database"),

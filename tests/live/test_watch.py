@@ -185,3 +185,22 @@ def test_a_summary_of_many_people_keeps_its_size(changing):
     assert summary.tracks == 300
     assert sum(sum(row.values()) for row in summary.seconds.values()) == pytest.approx(summary.face_seconds)
     assert "  others: " in "\n".join(summary.lines())
+
+
+def test_a_watch_is_stopped_from_another_thread(model):
+    import threading
+
+    session = Watch(0, model, opener=endless, live=True)
+    seen = []
+
+    def look():
+        seen.extend(moment.frame.index for moment in session)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    while not session.summary.frames:
+        thread.join(0.01)
+    session.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert seen

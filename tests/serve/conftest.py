@@ -1,10 +1,12 @@
-"""Real servers on free ports, in processes of their own."""
+"""Real servers on free ports, in threads of this process or in processes of their own."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
 
 import httpx
@@ -16,6 +18,9 @@ from ferkit.sources import draw_face
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+from ferkit.serve import Limits, Settings
+from ferkit.serve.run import listening, server_of
+
 PATIENCE = 90.0
 
 
@@ -24,7 +29,7 @@ class Server:
     """A running server."""
 
     url: str
-    process: subprocess.Popen
+    process: subprocess.Popen | None
     said: str
 
     def client(self, **options):
@@ -64,17 +69,40 @@ def start(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def server(start, tmp_path_factory):
-    """One with a store, for all tests that change nothing about it."""
-    return start("--store", f"sqlite:///{tmp_path_factory.mktemp('store') / 'readings.db'}", "--name", "faces.test")
+def inside():
+    """Starts servers in threads of this process: the same code on a real port, without a start of Python for each."""
+    running = []
+
+    def begin(**settings):
+        checked = Settings(**settings).check()
+        listener, said = listening(checked.host, 0), []
+        uvicorn_server = server_of(checked, listener, said.append)
+        thread = threading.Thread(target=uvicorn_server.run, args=([listener],), name="server")
+        thread.start()
+        running.append((uvicorn_server, thread, listener))
+        while not said and thread.is_alive():
+            time.sleep(0.01)
+        return Server(f"http://127.0.0.1:{listener.getsockname()[1]}", None, said[0])
+
+    yield begin
+    for uvicorn_server, thread, listener in running:
+        uvicorn_server.should_exit = True
+        thread.join(PATIENCE)
+        listener.close()
+        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")
-def strict(start, tmp_path_factory):
+def server(inside, tmp_path_factory):
+    """One with a store, for all tests that change nothing about it."""
+    store = f"sqlite:///{tmp_path_factory.mktemp('store') / 'readings.db'}"
+    return inside(store=store, names=("faces.test",))
+
+
+@pytest.fixture(scope="session")
+def strict(inside):
     """One with little patience and few places."""
-    config = tmp_path_factory.mktemp("strict") / "serve.yaml"
-    config.write_text("limits: {idle_s: 1.5, streams: 2, streams_each: 2, connections_each: 20}\n")
-    return start("--config", str(config))
+    return inside(limits=Limits(idle_s=1.5, streams=2, streams_each=2, connections_each=20))
 
 
 @pytest.fixture

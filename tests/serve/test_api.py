@@ -4,11 +4,14 @@ import base64
 import json
 import time
 
+import cv2
 import numpy as np
 import pytest
 from uploads import encoded
 
-from ferkit.serve import Settings, create_app
+from ferkit import store
+from ferkit.live.sample import drawn_clip
+from ferkit.serve import Settings, create_app, video_job
 
 
 def test_a_picture_gives_faces_with_labels_and_probabilities(client, photo):
@@ -123,17 +126,19 @@ def test_public_mode_offers_recognition_only():
     assert not [path for path in paths if "readings" in path or "trends" in path or "sources" in path]
 
 
-def test_videos_are_read_in_the_background_and_play_in_a_browser(client, tmp_path):
-    import cv2
-
-    from ferkit.live.sample import drawn_clip
-
-    path = tmp_path / "clip.avi"
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A second of two drawn people."""
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (640, 480))
     for frame in drawn_clip(4):
         writer.write(frame.image[..., ::-1])
     writer.release()
-    video = client.post("/api/videos", files={"file": ("../../etc/x.avi", path.read_bytes())}).json()
+    return path
+
+
+def test_videos_are_read_in_the_background_and_are_webm(client, clip):
+    video = client.post("/api/videos", files={"file": ("../../etc/x.avi", clip.read_bytes())}).json()
     video = finished(client, video)
     assert (video["state"], video["frames"], video["people"]) == ("done", 20, 2)
     assert set(video["shown"]) == {"1", "2"}
@@ -143,10 +148,19 @@ def test_videos_are_read_in_the_background_and_play_in_a_browser(client, tmp_pat
     rows = client.get(video["results"]["readings.csv"]).text.splitlines()
     assert rows[0].startswith("source,frame,time,face,")
     assert len(rows) > 20
-    assert str(tmp_path) not in rows[1]
+    assert rows[1].startswith("upload,0,")
     assert client.get(f"/api/videos/{video['id']}/in").status_code == 404
     assert client.delete(f"/api/videos/{video['id']}").status_code == 200
     assert client.get(f"/api/videos/{video['id']}").status_code == 404
+
+
+def test_a_video_that_is_too_long_is_cut_and_said(clip, tmp_path, capsys):
+    video_job.read(clip, tmp_path, str(store.default_path()), 0.2)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"cut": True} in said
+    assert said[-1]["frames"] in (5, 6)
+    assert (tmp_path / "annotated.webm").stat().st_size > 1000
+    assert len((tmp_path / "readings.csv").read_text().splitlines()) > 4
 
 
 def finished(client, video):

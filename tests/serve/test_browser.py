@@ -167,6 +167,20 @@ def test_a_video_plays_when_it_is_read(server, page, tmp_path):
     assert player.evaluate("v => [v.videoWidth, v.videoHeight]") == [640, 480]
 
 
+def test_a_user_signs_in_and_comes_back_to_where_they_were(inside, page):
+    server = inside(token="one two three four")
+    page.goto(server.url + "/dashboard")
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("alert").wait_for()
+    page.get_by_label("Token").fill("one two three four")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="There is no store yet").wait_for()
+    page.goto(server.url)
+    page.click("#start")
+    state(page, "live")
+
+
 def test_the_dashboard_shows_what_was_posted(server, client, page):
     import time
 

@@ -23,10 +23,10 @@ POST += b"multipart/form-data; boundary=x\r\n\r\n--x\r\n"
 
 
 @pytest.fixture(scope="module")
-def locked(start, tmp_path_factory):
+def locked(inside, tmp_path_factory):
     """Reachable from elsewhere, with a token and a name."""
     store = f"sqlite:///{tmp_path_factory.mktemp('locked') / 'r.db'}"
-    return start("--host", "0.0.0.0", "--name", "faces.example.org", "--store", store, FERKIT_TOKEN=TOKEN)
+    return inside(host="0.0.0.0", names=("faces.example.org",), store=store, token=TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_every_answer_has_the_strict_headers(client, path):
     assert "unsafe" not in policy
     assert "http" not in policy
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert "server" not in headers
 
 
@@ -184,8 +184,8 @@ def test_settings_come_from_yaml_and_unknown_ones_are_refused(tmp_path):
         from_yaml(path)
 
 
-def test_public_mode_has_no_readings_and_limits_each_client(start, photo):
-    server = start("--public", "--host", "0.0.0.0")
+def test_public_mode_has_no_readings_and_limits_each_client(inside, photo):
+    server = inside(public=True, host="0.0.0.0")
     assert "recognition only" in server.said
     with server.client() as client:
         for path in ("/api/readings", "/api/trends", "/api/trends.csv", "/api/sources", "/dashboard"):
