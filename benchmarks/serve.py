@@ -1,26 +1,11 @@
 """Speed of the server, each measured on a server in a process of its own.
 
-python benchmarks/serve.py                     all of it
-python benchmarks/serve.py live --seconds 30   the live page in Chromium with a clip as its camera
-python benchmarks/serve.py load --clients 16   /api/predict under load: requests a second, delays, memory
-python benchmarks/serve.py trends              the dashboard's answer on 200,000 readings of ten cameras over a week
+    python benchmarks/serve.py                     all of it
+    python benchmarks/serve.py live --seconds 30   the live page in Chromium with a clip as its camera
+    python benchmarks/serve.py load --clients 16   /api/predict under load: requests a second, delays, memory
+    python benchmarks/serve.py trends              the dashboard's answer on 200,000 readings of ten cameras over a week
 
-On a machine with 2 cores, one busy with a training and the other shared with about six more programs; Chromium, clients
-and server all on that other one:
-
-| live page | frames/s median | least | delay ms median | most |
-|---|---|---|---|---|
-| one browser, 20 s | 12.4 | 10.0 | 96 | 136 |
-
-| /api/predict | requests/s | errors | ms median | ms 95 % | ms 99 % | MB over time |
-|---|---|---|---|---|---|---|
-| 16 clients, 60 s | 11.6 | 0 | 1404 | 2252 | 2475 | 316 316 316 316 316 316 316 |
-
-| readings | span | by | groups | ms | ms of processor |
-|---|---|---|---|---|---|
-| 200000 of 10 cameras | 7 days | hour | 169 | 1155 | 490 |
-| 200000 of 10 cameras | 7 days | day | 8 | 1042 | 472 |
-| 200000 of 10 cameras | 2 days | minute | 2592 | 1079 | 420 |
+Figures stand in ``benchmarks/results/serve.md``.
 """
 
 import argparse
