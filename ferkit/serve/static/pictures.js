@@ -104,7 +104,7 @@ function showPicture(name, picture, prediction, card, blob) {
     const { element, fill } = faceCard(about);
     fill(named(face), `Face ${i + 1}`);
     if (!face.sure) element.prepend(make("p", { class: "small quiet" }, `The likeliest, ${face.label}, is below ${Math.round(100 * about.threshold)} %.`));
-    element.append(whyButton(blob, i));
+    element.append(whyButton(blob, i, card));
     (i < SHOWN ? faces : more).append(element);
   });
   if (prediction.faces.length > SHOWN) faces.append(more);
@@ -121,8 +121,8 @@ function showPicture(name, picture, prediction, card, blob) {
   redraw();
 }
 
-/** A button that asks why a face got its label and shows the answer below it. */
-function whyButton(blob, number) {
+/** A button that asks why a face got its label and shows the answer at the end of the card. */
+function whyButton(blob, number, card) {
   const button = make("button", { type: "button", "aria-expanded": "false" }, "Why?");
   let answer = null;
   button.addEventListener("click", async () => {
@@ -145,7 +145,8 @@ function whyButton(blob, number) {
     } catch (error) {
       answer = make("p", { class: "note bad" }, error.message);
     }
-    button.after(answer);
+    card.append(answer);
+    answer.scrollIntoView({ block: "nearest" });
     button.disabled = false;
     button.textContent = "Why?";
   });
