@@ -188,14 +188,10 @@ def _json(value: Any) -> bytes:
 
 
 def _write(files: dict[str, bytes]) -> None:
-    from ferkit.errors import DataError
-    from ferkit.nets.weights import replace_file
+    from ferkit.sinks.whole import write_whole
 
     for name, content in files.items():
-        try:
-            replace_file(Path(name), content)
-        except OSError as error:
-            raise DataError(f"Got {name} that cannot be written ({error}), expected a place with room.") from error
+        write_whole(name, content)
         click.echo(f"wrote {name}")
 
 
