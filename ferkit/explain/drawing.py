@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ferkit.explain.curves import Curves
 from ferkit.explain.explainer import OCCLUSION, Evidence, Explanation
-from ferkit.explain.hog_view import strokes
 from ferkit.features import HOG, LBP, FisherVectors, Geometry, NetworkFeatures, VisualWords
 from ferkit.features.geometry import MEASURES, point_evidence, points_of
+from ferkit.features.hog_view import strokes
 from ferkit.labels import colour, ordered
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.explain.hog_view import hog_view
 from ferkit.features.hog import HOG
+from ferkit.features.hog_view import hog_view
 from ferkit.labels import colour, ordered
 from ferkit.live.records import LiveReading, Moment
 from ferkit.live.smoothing import NOT_SURE

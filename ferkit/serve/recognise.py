@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from ferkit.errors import PictureError
-from ferkit.explain.hog_view import edges
 from ferkit.features.hog import HOG
+from ferkit.features.hog_view import edges
 from ferkit.live.drawing import hog_of
 from ferkit.live.smoothing import THRESHOLD
 from ferkit.predict import Predictor

@@ -213,8 +213,8 @@ def test_the_snippet_of_the_page_runs(tmp_path, monkeypatch):
     assert (tmp_path / "why.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", ["explainer", "hog_view", "covering", "drawing"])
+@pytest.mark.parametrize("name", ["explain.explainer", "features.hog_view", "explain.covering", "explain.drawing"])
 def test_the_examples_in_docstrings_run(name):
-    found = doctest.testmod(import_module(f"ferkit.explain.{name}"))
+    found = doctest.testmod(import_module(f"ferkit.{name}"))
     assert found.attempted
     assert not found.failed
