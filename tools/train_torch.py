@@ -10,6 +10,8 @@ with a second head that learns FER+'s votes beside FER2013's labels. Training ro
 PublicTest face are left out; PublicTest is only looked at. A run that was stopped goes on from ``checkpoint.pt``.
 With --teacher (ONNX files, their logits averaged), a share of each label is what the teachers say of the face and of
 its mirror image (distillation: Hinton et al., 2015).
+With --sizes 32,40,48 the first epochs see smaller faces and take less time (progressive resizing: Howard, 2018; Tan and
+Le, 2021).
 
 Written to --out: ``net.pt`` and ``average.pt`` (last weights, and their running average with normalisation statistics
 of its own), ``seen.npy`` (hashes of the training faces), and for the weights that --keep names ``net.npz`` and, where
@@ -47,8 +49,10 @@ NOTE = (
 SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 AVERAGE_STEP = 0.002
-TEACHER_SHARE = 0.4
+TEACHER_SHARE = 0.5
 MIXED = 0.8  # share of the epochs that mix faces; the last ones learn from faces as they look
+COVERED = 0.4  # share of the faces with an erased patch
+SIZE = 48
 STATISTICS_ROWS = 8192
 
 
@@ -187,6 +191,13 @@ def standardise(x: Tensor) -> Tensor:
     return (x - mean) * torch.rsqrt(variance + 1e-3)
 
 
+def resized(x: Tensor, size: int) -> Tensor:
+    """Faces (n, 1, h, w) at another size, smoothed before."""
+    if x.shape[3] == size:
+        return x
+    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
 def augment(x: Tensor, g: torch.Generator) -> Tensor:
     """Changed and standardised copies of grey faces (n, 1, h, w), like ``ferkit.augment``, in whole batches."""
 
@@ -211,9 +222,10 @@ def augment(x: Tensor, g: torch.Generator) -> Tensor:
     q = q * wide(uniform(0.6, 1.3)) + wide(uniform(-0.1, 0.1))
     q = q + torch.randn(q.shape, generator=g) * wide(uniform(0, 0.05) * (uniform(0, 1) < 0.4))
     x = standardise(q.clamp(0, 1) * 255)
-    sides = torch.stack([uniform(6, 20), uniform(6, 20)], 1).long()
+    unit = x.shape[3] / SIZE
+    sides = torch.stack([uniform(6 * unit, 20 * unit), uniform(6 * unit, 20 * unit)], 1).long()
     middles = torch.stack([uniform(0, x.shape[2]), uniform(0, x.shape[3])], 1).long()
-    return erase(x, sides, middles, uniform(0, 1) < 0.5)
+    return erase(x, sides, middles, uniform(0, 1) < COVERED)
 
 
 def turn(x: Tensor, angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
@@ -276,18 +288,20 @@ class Training:
         order = torch.from_numpy(self.data.train)[torch.randperm(len(self.data.train), generator=g)]
         steps, total = max(len(order) // args.batch, 1), 0.0
         mixes = self.epoch < MIXED * args.epochs
+        size = args.sizes[self.epoch * len(args.sizes) // args.epochs]
         for step in range(steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = one_cycle((self.epoch * steps + step) / (steps * args.epochs), args.lr)
             rows = order[step * args.batch : (step + 1) * args.batch]
-            total += self.step(rows, g, float(mix.beta(0.4, 0.4)) if mixes and step % 3 == 0 else None)
+            share = float(mix.beta(0.4, 0.4)) if mixes and step % 3 == 0 else None
+            total += self.step(rows, g, share, size)
         self.epoch += 1
         return total / steps
 
-    def step(self, rows: Tensor, g: torch.Generator, share: float | None) -> float:
+    def step(self, rows: Tensor, g: torch.Generator, share: float | None, size: int = SIZE) -> float:
         """Cross-entropy of the labels, and half as much of the votes; faces mixed in pairs where a share is given."""
         data = self.data
-        x = augment(data.faces[rows].float(), g)
+        x = augment(resized(data.faces[rows].float(), size), g)
         labels, shares, voted = data.targets[rows], data.shares[rows], data.voted[rows]
         if share is not None:
             other = torch.randperm(len(rows), generator=g)
@@ -420,6 +434,12 @@ def main(argv: list[str] | None = None) -> None:
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--widths", type=numbers, default=WIDTHS)
     add("--strides", type=numbers, default=STRIDES)
+    add(
+        "--sizes",
+        type=numbers,
+        default=(SIZE,),
+        help="sizes of the faces, in multiples of 8, each for an equal share of the epochs; small ones first go faster",
+    )
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     if args.export:

@@ -180,7 +180,7 @@ def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
     from ferkit.cli.fit import Steps
     from ferkit.evaluate import confusion_table, cross_validate, table
     from ferkit.evaluate.text import folds_table
-    from ferkit.features import default_folder
+    from ferkit.folder import default_folder
 
     checked = recipes.load(str(ask.recipe), ask.sets)
     steps = Steps()

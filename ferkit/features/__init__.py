@@ -3,7 +3,6 @@
 from ferkit.features.base import FaceFeatures
 from ferkit.features.cache import FeatureCache
 from ferkit.features.fisher import FisherVectors
-from ferkit.features.folder import default_folder
 from ferkit.features.geometry import Geometry
 from ferkit.features.hog import HOG
 from ferkit.features.lbp import LBP
@@ -21,5 +20,4 @@ __all__ = [
     "Geometry",
     "NetworkFeatures",
     "VisualWords",
-    "default_folder",
 ]

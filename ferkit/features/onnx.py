@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError, ModelFileError
-from ferkit.features.folder import default_folder
+from ferkit.folder import default_folder
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"

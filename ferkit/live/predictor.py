@@ -148,6 +148,10 @@ class LivePredictor:
         points = np.zeros((1, self._finder.n_points, 2), np.float32)
         self._read(Faces(np.zeros((1, size, size), np.uint8), points))
 
+    def close(self) -> None:
+        """End the thread in which new faces are searched for; another begins if there are further frames."""
+        self.tracker.close()
+
     def _small(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
         """Grey frame to work on, and its scale."""
         scale = min(1.0, self._side / min(image.shape[:2]))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching  # SciPy's optimisers load slowly
 
 from ferkit.faces import framing
 from ferkit.live.finder import TURNS, Finder, Found
@@ -22,8 +24,11 @@ CONFIRM = 0.3
 SEARCH = 0.5
 """Seconds between searches of the whole picture while every known face is followed."""
 
+LATER = 0.2
+"""Seconds of the video after which the finds of such a search are taken up; it runs beside the frames until then."""
+
 SEARCH_LOST = 0.1
-"""The same while a face is lost or none is known."""
+"""Seconds between searches while a face is lost or none is known; the frame waits for these."""
 
 PATIENCE = 0.4
 """Seconds that a face is shown although nothing confirms that it is still there."""
@@ -119,6 +124,14 @@ class Tracker:
         self._searched = -np.inf
         self._searches = 0
         self._weak: list[Pose] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun: tuple[Future[list[Found]], list[Pose]] | None = None
+
+    def close(self) -> None:
+        """End the thread that searches; another begins if there are further frames."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool = self._begun = None
 
     @property
     def seen(self) -> list[Track]:
@@ -149,6 +162,7 @@ class Tracker:
         self._part(picture)
         self._timed("detect")
         self._confirm(picture, look)
+        self._take_up(picture)
         if look and self._search_is_due():
             self._search(picture)
         self.tracks = [track for track in self.tracks if not track.lost or time - _last(track) <= KEEP]
@@ -232,20 +246,36 @@ class Tracker:
         """Correlation of what is at a pose with the look of a face."""
         return float(track.look @ _look(picture, pose)) if track.look is not None else 0.0
 
+    @property
+    def _calm(self) -> bool:
+        return bool(self.tracks) and not any(track.lost for track in self.tracks)
+
     def _search_is_due(self) -> bool:
-        calm = bool(self.tracks) and not any(track.lost for track in self.tracks)
-        return self._time - self._searched >= (SEARCH if calm else SEARCH_LOST)
+        return self._begun is None and self._time - self._searched >= (SEARCH if self._calm else SEARCH_LOST)
 
     def _search(self, picture: NDArray[np.uint8]) -> None:
         """Look at the whole picture; every other time for heads that are tilted, to one side in turn."""
         self._searched = self._time
         turn = TURNS[self._searches % len(TURNS)]
-        small = not self.tracks and self._searches % _SMALL == 0
+        small = not self.tracks and self._searches % _SMALL == _SMALL - 2  # an upright one, and not the first
         self._searches += 1
-        found = self.finder.everywhere(picture, turn, small)
-        taken = self._matched(picture, found)
-        others = [one for i, one in enumerate(found) if i not in taken]
-        self._enter(picture, [one for one in others if not self._known(one)])
+        if self._calm:  # for someone new, who may come a moment later
+            self._pool = self._pool or ThreadPoolExecutor(1, "ferkit-search")
+            begun = self._pool.submit(self.finder.everywhere, picture.copy(), turn)
+            self._begun = begun, [track.pose for track in self.tracks]
+        else:
+            found = self.finder.everywhere(picture, turn, small)
+            taken = self._matched(picture, found)
+            self._enter(picture, self._strangers([one for i, one in enumerate(found) if i not in taken]))
+
+    def _take_up(self, picture: NDArray[np.uint8]) -> None:
+        """Let those enter whom the search of a moment ago found, from where they are by now."""
+        if self._begun is None or (self._calm and self._time - self._searched < LATER):
+            return
+        (begun, known), self._begun = self._begun, None
+        there = [(one, self.finder.near(picture, one.pose)) for one in self._strangers(begun.result(), known)]
+        found = [Found(pose, one.certain) for one, pose in there if pose is not None]
+        self._enter(picture, self._strangers(found))
 
     def _matched(self, picture: NDArray[np.uint8], found: list[Found]) -> set[int]:
         """Give finds to the known faces that they best belong to, all at once."""
@@ -254,7 +284,7 @@ class Tracker:
         poses = [self.finder.aligned(picture, one.pose)[0] for one in found]
         costs = np.array([[self._cost(picture, track, pose) for pose in poses] for track in self.tracks])
         taken = set()
-        for row, column in zip(*linear_sum_assignment(costs), strict=True):
+        for row, column in zip(*assigned(costs), strict=True):
             if costs[row, column] < _FAR:
                 track = self.tracks[row]
                 share = 1.0 if track.lost or track.doubtful else 0.5
@@ -274,8 +304,10 @@ class Tracker:
             return _FAR
         return float(away + growth + (1 - likeness))
 
-    def _known(self, one: Found) -> bool:
-        return any(overlap(one.pose, track.pose) > 0.25 for track in self.seen)
+    def _strangers(self, found: list[Found], known: list[Pose] | None = None) -> list[Found]:
+        """Finds that are none of the known faces: those in sight, or where faces were."""
+        poses = [track.pose for track in self.seen] if known is None else known
+        return [one for one in found if not any(overlap(one.pose, pose) > 0.25 for pose in poses)]
 
     def _enter(self, picture: NDArray[np.uint8], found: list[Found]) -> None:
         """New faces: at once where the detector is certain, else when it says so twice running."""
@@ -286,6 +318,12 @@ class Tracker:
                 track = Track(self.count, one.pose, self._time, self._time)
                 self._place(picture, track, one.pose)
                 self.tracks.append(track)
+
+
+def assigned(costs: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the assignment of least cost; costs are not negative."""
+    rows, columns = min_weight_full_bipartite_matching(csr_array(costs + 1))  # zeros would be taken for missing
+    return rows, columns
 
 
 def _last(track: Track) -> float:

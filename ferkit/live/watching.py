@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 from ferkit.live.capture import Capture, Opener
@@ -82,7 +83,7 @@ class Watch:
 
     def __iter__(self) -> Iterator[Moment]:
         self.predictor.warm_up()
-        with self._capture as capture:
+        with self._capture as capture, closing(self.predictor):
             first = None
             for taken in capture:
                 first = taken.arrived if first is None else first

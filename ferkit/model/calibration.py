@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
+from scipy import optimize
 
 from ferkit.errors import InputError
 
@@ -93,7 +93,7 @@ def fit_temperature(logits: Array, codes: Array, weights: Array | None = None) -
     1.099
     """
     bound = np.log(STEEPEST)
-    found = minimize_scalar(
+    found = optimize.minimize_scalar(
         lambda log: mean_log_loss(logits / np.exp(log), codes, weights),
         bounds=(-bound, bound),
         method="bounded",
@@ -149,7 +149,8 @@ def fit_vector(logits: Array, codes: Array, weights: Array | None = None, l2: fl
     start = np.concatenate([np.full(k, -np.log(fit_temperature(logits, codes, weights))), np.zeros(k)])
     bound = np.log(STEEPEST)
     bounds = [(-bound, bound)] * k + [(None, None)] * k
-    found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500, "gtol": 1e-8})
+    options = {"maxiter": 500, "gtol": 1e-8}
+    found = optimize.minimize(cost, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return np.exp(found.x[:k]), found.x[k:] - found.x[k:].mean()
 
 

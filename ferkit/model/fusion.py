@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy import optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
@@ -173,7 +173,7 @@ def _fit(matrix: Array, blocks: Array, codes: Array, k: int, pull: float, start:
     params = np.concatenate([start.own, start.bias, *([start.coef.ravel()] if free else [])])
     bounds = [(0.0, None)] * families + [(None, None)] * (len(params) - families)
     options = {"maxiter": 500, "gtol": 1e-6, "ftol": 1e-11}
-    return unpack(minimize(cost, params, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
+    return unpack(optimize.minimize(cost, params, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
 
 
 class FusionHead(FaceClassifier):

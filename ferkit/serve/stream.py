@@ -79,6 +79,7 @@ class Stream:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._predictor.close()
 
     def _state(self, kind: str) -> dict[str, Any]:
         about = {"labels": self._predictor.labels, "frames_a_second": self._limits.frames_a_second}

@@ -18,10 +18,19 @@ try:
 finally:
     assert "sklearn.pipeline" in sys.modules
     assert "scipy.stats._stats_py" not in sys.modules
-    assert not {"pandas", "rich"} & set(sys.modules)
-    import pandas, scipy.stats
+    waiting = {"scipy.optimize._optimize", "sklearn.preprocessing._data", "numpy.f2py.rules", "asyncio.events"}
+    assert not (waiting | {"pandas", "rich"}) & set(sys.modules)
+    import asyncio, numpy, pandas, scipy.stats
     assert scipy.stats.norm.cdf(0) == 0.5
     assert "scipy.stats._stats_py" in sys.modules
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+    from sklearn.pipeline import make_pipeline
+    from sklearn.utils import _safe_indexing
+    rows = numpy.array([[1.0], [3.0]])
+    assert make_pipeline(FunctionTransformer(), StandardScaler()).fit_transform(rows).ravel().tolist() == [-1, 1]
+    assert _safe_indexing(pandas.DataFrame(rows), [1]).shape == (1, 1)
+    numpy.testing.assert_array_equal(rows, rows)
+    assert asyncio.run(asyncio.sleep(0, 7)) == 7
 """
 
 
@@ -47,6 +56,24 @@ def test_a_module_runs_once_and_when_it_is_used(module):
     assert (fact, sys.slow_runs) == (42, 1)
     with pytest.raises(AttributeError, match="other"):
         slow_module.other
+
+
+def test_a_module_inside_a_package_waits_too(tmp_path, monkeypatch):
+    (tmp_path / "slow_package").mkdir()
+    (tmp_path / "slow_package" / "__init__.py").write_text("fact = 1\n")
+    (tmp_path / "slow_package" / "inside.py").write_text("from slow_package import fact\nfact += 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        postpone("slow_package", "slow_package.inside", "slow_package.missing", "slow_packages.missing")
+        import slow_package
+        import slow_package.inside as inside
+
+        assert "fact" not in vars(inside)
+        assert "fact" not in vars(slow_package)
+        assert (inside.fact, slow_package.fact) == (2, 1)
+    finally:
+        for name in [name for name in sys.modules if name.startswith("slow_package")]:
+            del sys.modules[name]
 
 
 def test_what_is_loaded_or_missing_stays(module):

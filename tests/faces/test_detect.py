@@ -145,3 +145,39 @@ def test_dlib_is_imported_only_when_it_is_used():
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert out.stdout == "False\n"
+
+
+@with_dlib
+def test_dlib_s_detector_is_kept_unpacked(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    picture = grey(skimage.data.astronaut())
+    expected = dlib_finds(detect.frontal_detector(), picture)
+    [kept] = (tmp_path / "ferkit").iterdir()
+    whole = kept.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.delattr("dlib.get_frontal_face_detector")
+        assert dlib_finds(detect.frontal_detector(), picture) == expected
+    for broken in (b"", whole[:-1], whole[:5000], bytes(3000)):
+        kept.write_bytes(broken)
+        assert dlib_finds(detect.frontal_detector(), picture) == expected
+        assert kept.read_bytes() == whole
+    assert list((tmp_path / "ferkit").iterdir()) == [kept]
+
+
+@with_dlib
+def test_dlib_s_detector_works_where_nothing_can_be_kept(monkeypatch, tmp_path):
+    picture = grey(skimage.data.astronaut())
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(dlib_finds(detect.frontal_detector(), picture)[0]) == 1
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(detect, "default_folder", homeless)
+    assert len(dlib_finds(detect.frontal_detector(), picture)[0]) == 1
+
+
+def dlib_finds(detector, picture):
+    boxes, scores, _ = detector.run(picture, 0, 0.0)
+    return [str(box) for box in boxes], list(scores)

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from ferkit.errors import InputError
-from ferkit.features import HOG, FaceFeatures, FeatureCache, Geometry, default_folder
+from ferkit.features import HOG, FaceFeatures, FeatureCache, Geometry
 from ferkit.features import cache as module
 from ferkit.records import Faces
 
@@ -268,12 +268,3 @@ def test_many_faces_are_found_without_being_computed(cache):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(cache.transform(family, crops[order], never), rows[order])
-
-
-def test_the_default_folder_follows_the_desktop_rules(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert default_folder() == tmp_path / "xdg" / "ferkit"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_folder() == tmp_path / ".cache" / "ferkit"
-    assert not default_folder().exists()

@@ -15,7 +15,7 @@ def model():
 @pytest.fixture(autouse=True)
 def no_thread_left():
     yield
-    left = [thread for thread in threading.enumerate() if thread.name == "ferkit-capture" and thread.is_alive()]
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("ferkit-") and thread.is_alive()]
     for thread in left:
         thread.join(2)
     assert not [thread for thread in left if thread.is_alive()]

@@ -1,18 +1,21 @@
 """Tracks: ids stay through crossing, covering and tilting, and are never used again."""
 
+import threading
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from clips import FPS, clip, face
+from scipy.optimize import linear_sum_assignment
 
+from ferkit.errors import InputError
 from ferkit.faces import FaceExtractor
 from ferkit.faces.grey import grey
 from ferkit.live.finder import Finder
 from ferkit.live.flow import follow
 from ferkit.live.pose import Pose, overlap
-from ferkit.live.tracks import Tracker
+from ferkit.live.tracks import Tracker, assigned
 from ferkit.sources import frames
 
 VIDEOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "video"
@@ -89,6 +92,65 @@ def test_a_face_that_is_covered_gets_its_id_back(finder):
     assert all(set(poses) == {1} for poses in seen[:24])
     assert not any(seen[38:44])
     assert all(set(poses) == {1} for poses in seen[52:])
+
+
+def test_one_who_comes_later_is_met_while_the_other_is_followed(finder):
+    one, other = face(1), face(7)
+
+    def places(i):
+        return [(*one, (150, 180))] + ([(*other, (430 + i, 180))] if i >= 20 else [])
+
+    video = list(clip(70, places))
+    seen = list(tracked(finder, video))
+    assert all(set(poses) == {1} for poses in seen[:20])
+    assert all(set(poses) == {1, 2} for poses in seen[-25:])
+    assert nearest(seen[-1], (499, 180)) == 2
+    again = list(tracked(finder, video))  # whatever the machine is doing
+    assert [list(poses) for poses in again] == [list(poses) for poses in seen]
+
+
+def test_the_searching_thread_ends(finder):
+    someone = face(1)
+    tracker = Tracker(finder)
+    for frame in clip(40, lambda i: [(*someone, (200, 180))]):
+        tracker.update(grey(frame.image), frame.time)
+    searching = [thread for thread in threading.enumerate() if thread.name.startswith("ferkit-search")]
+    assert searching
+    tracker.close()
+    tracker.close()
+    for thread in searching:
+        thread.join(5)
+        assert not thread.is_alive()
+    assert len(tracker.update(grey(frame.image), frame.time + 1)) == 1
+    tracker.close()
+
+
+def test_what_goes_wrong_in_the_searching_thread_is_raised(finder, monkeypatch):
+    someone = face(1)
+    tracker = Tracker(finder)
+    video = list(clip(40, lambda i: [(*someone, (200, 180))]))
+    tracker.update(grey(video[0].image), video[0].time)
+
+    def fails(*args):
+        raise InputError("no")
+
+    monkeypatch.setattr(finder, "everywhere", fails)
+
+    def go_on():
+        for frame in video[1:]:
+            tracker.update(grey(frame.image), frame.time)
+
+    with pytest.raises(InputError, match="no"):
+        go_on()
+    tracker.close()
+
+
+def test_faces_are_assigned_as_by_scipy():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        shape = rng.integers(1, 6, 2)
+        costs = np.where(rng.random(shape) < 0.3, 1e6, rng.random(shape))
+        assert costs[assigned(costs)].sum() == pytest.approx(costs[linear_sum_assignment(costs)].sum())
 
 
 def test_ids_are_not_used_again(finder):

@@ -108,6 +108,7 @@ def session(tmp_path, screen):
 
 def test_keys_of_a_real_window(session, screen, tmp_path):
     plain = session.snapshot(1)
+    until(lambda: screenshot(screen[1]).any(), "the picture")
     session.press("space")
     time.sleep(1)
     paused = screenshot(screen[1])
