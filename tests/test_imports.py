@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"errors", "labels", "records"}
+BASE = {"errors", "folder", "labels", "records"}
 ALLOWED = {
     "errors": BASE,
+    "folder": BASE,
     "labels": BASE,
     "records": BASE,
     "sources": BASE,
