@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.faces import FaceExtractor
+from ferkit.files import replacing
 from ferkit.sources import Dataset
 from ferkit.sources.splitting import assign_splits
 
@@ -206,22 +205,11 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).strip(".")[:80] or "_"
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A new file that takes the place of ``path`` when it is whole."""
-    part = path.with_name(path.name + ".part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _write_png(path: Path, crop: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(".png", crop)
-    with _replacing(path) as part:
-        part.write_bytes(data.tobytes())
+    with replacing(path) as file:
+        file.write(data.tobytes())
 
 
 def _write_labels(path: Path, entries: list[Row]) -> None:
@@ -229,8 +217,8 @@ def _write_labels(path: Path, entries: list[Row]) -> None:
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({**entry, "found": int(entry["found"])} for entry in entries)
-    with _replacing(path) as part:
-        part.write_text(text.getvalue(), encoding="utf-8")
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def _balanced(entries: list[Row], balance: str, seed: int) -> list[Row]:

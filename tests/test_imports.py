@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"errors", "folder", "labels", "records"}
+BASE = {"errors", "files", "labels", "records"}
 ALLOWED = {
     "errors": BASE,
-    "folder": BASE,
+    "files": BASE,
     "labels": BASE,
     "records": BASE,
     "sources": BASE,

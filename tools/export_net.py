@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ferkit.files import write_whole
 from ferkit.nets.export import to_onnx
-from ferkit.nets.weights import load_weights, replace_file
+from ferkit.nets.weights import load_weights
 from ferkit.sources import load
 
 NOTE = (
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         faces = load(args.eight_bit, split="Training").pictures
         data = eight_bit(data, np.asarray(faces[:: max(1, len(faces) // FACES)][:FACES]))
         said = "convolutions in 8 bits"
-    replace_file(Path(args.onnx), data)
+    write_whole(args.onnx, data)
     print(f"Wrote {args.onnx}, {len(data) / 1e6:.1f} MB; {said}.")
 
 

@@ -36,9 +36,10 @@ from torch import Tensor, nn
 
 from ferkit.errors import MissingExtraError
 from ferkit.features.onnx import OnnxNetwork
+from ferkit.files import write_whole
 from ferkit.labels import EXPRESSIONS, FER2013
 from ferkit.nets.build import SQUEEZE, STRIDES, WIDTHS
-from ferkit.nets.weights import Weights, from_torch, replace_file, save_weights
+from ferkit.nets.weights import Weights, from_torch, save_weights
 from ferkit.records import face_hashes
 from ferkit.sources import load, near_duplicates
 
@@ -397,7 +398,7 @@ def export(state: dict[str, Tensor], out: Path, seen: np.ndarray, args: argparse
     try:
         from ferkit.nets.export import to_onnx
 
-        replace_file(out / "net.onnx", to_onnx(weights, NOTE))
+        write_whole(out / "net.onnx", to_onnx(weights, NOTE))
     except MissingExtraError:
         print(
             f"Without TensorFlow there is no net.onnx. Where it is installed, run:\n"

@@ -29,7 +29,7 @@ def compare(files: tuple[str, ...], data: str | None, split: str | None, json_fi
     check_output(json_file, (*files, data), "--json")
     from ferkit.evaluate import compare_all
     from ferkit.evaluate.text import comparisons
-    from ferkit.sinks.whole import write_whole
+    from ferkit.files import write_whole
 
     result = compare_all(_answers(files, data, split))
     click.echo(comparisons(result))

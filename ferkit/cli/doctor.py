@@ -179,7 +179,7 @@ def _default_model() -> str:
 
 def _cache() -> str:
     from ferkit.features import FeatureCache
-    from ferkit.folder import default_folder
+    from ferkit.files import default_folder
 
     folder = default_folder()
     place = next(path for path in (folder, *folder.parents) if path.exists())

@@ -139,7 +139,7 @@ def _load(ask: Ask) -> Any:
 
 def _keep(ask: Ask, figures: dict[str, Any], answers: Any) -> None:
     """Write figures and predictions where these were asked for."""
-    from ferkit.sinks.whole import write_whole
+    from ferkit.files import write_whole
 
     if ask.json_file is not None:
         write_whole(ask.json_file, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
@@ -180,7 +180,7 @@ def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
     from ferkit.cli.fit import Steps
     from ferkit.evaluate import confusion_table, cross_validate, table
     from ferkit.evaluate.text import folds_table
-    from ferkit.folder import default_folder
+    from ferkit.files import default_folder
 
     checked = recipes.load(str(ask.recipe), ask.sets)
     steps = Steps()

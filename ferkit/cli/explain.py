@@ -188,7 +188,7 @@ def _json(value: Any) -> bytes:
 
 
 def _write(files: dict[str, bytes]) -> None:
-    from ferkit.sinks.whole import write_whole
+    from ferkit.files import write_whole
 
     for name, content in files.items():
         write_whole(name, content)

@@ -109,7 +109,7 @@ def _check_place(path: Path) -> None:
 
 
 def _cache(cache: str | None) -> Any:
-    from ferkit.folder import default_folder
+    from ferkit.files import default_folder
 
     return None if cache == "none" else cache or default_folder()
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError
 from ferkit.evaluate.metrics import evaluate
-from ferkit.sinks.whole import write_whole
+from ferkit.files import write_whole
 
 Array = NDArray[Any]
 START = ("name", "true", "predicted", "found", "group")

@@ -18,8 +18,8 @@ from ferkit.evaluate.run import Evaluation, extractor_of
 from ferkit.evaluate.slices import Slice, by_value, read_slices
 from ferkit.evaluate.stages import time_stages
 from ferkit.evaluate.stress import Stress, stress
+from ferkit.files import write_whole
 from ferkit.records import Faces
-from ferkit.sinks.whole import write_whole
 from ferkit.sources import Dataset
 
 LEAST_OF_A_PERSON = 5

@@ -17,8 +17,8 @@ from ferkit.evaluate.kinds import KINDS, STRENGTHS, stressed
 from ferkit.evaluate.page import bar, dot, heat_table, interval, percent, picture, table, tiles
 from ferkit.evaluate.slices import Slice
 from ferkit.figures import figure_bytes
+from ferkit.files import write_whole
 from ferkit.labels import colour
-from ferkit.sinks.whole import write_whole
 
 if TYPE_CHECKING:
     from ferkit.evaluate.report import Report

@@ -18,8 +18,8 @@ from ferkit.errors import DataError, InputError
 from ferkit.evaluate.bootstrap import quantiles, resampled
 from ferkit.evaluate.kinds import KINDS, STRENGTHS, stressed
 from ferkit.evaluate.run import relit
+from ferkit.files import write_whole
 from ferkit.records import Faces
-from ferkit.sinks.whole import write_whole
 from ferkit.store import seen_hashes
 
 Array = NDArray[Any]

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 
 from ferkit.errors import InputError, missing
 from ferkit.faces.grey import grey
-from ferkit.folder import default_folder
+from ferkit.files import default_folder
 
 CASCADE = "haarcascade_frontalface_default.xml"
 DETECTORS = ("auto", "dlib", "haar")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ferkit.features.base import FaceFeatures
+from ferkit.files import replacing
 from ferkit.records import Faces, as_faces, face_hashes
 
 HASHES = ".hashes.npy"
@@ -48,8 +47,7 @@ class FeatureCache:
 
     Examples
     --------
-    >>> import tempfile
-    >>> from ferkit.features import HOG
+    >>>     >>> from ferkit.features import HOG
     >>> faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
     >>> cache = FeatureCache(tempfile.mkdtemp())
     >>> hog = cache.fit(HOG(), faces)
@@ -210,14 +208,8 @@ def _keep(files: Mapping[Path, NDArray[Any]]) -> None:
 def _write(path: Path, array: NDArray[Any]) -> None:
     """Write beside the place and move there, so that a reader or a kill never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part.npy")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with replacing(path) as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def _read_state(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:

@@ -7,8 +7,6 @@ the cache folder, or in the memory of this process. Every file is checked agains
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256 as _sha256
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError, ModelFileError
-from ferkit.folder import default_folder
+from ferkit.files import default_folder, replacing
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"
@@ -59,7 +57,9 @@ def remember(data: bytes, suffix: str = ".onnx") -> str:
     try:
         path = cache_folder() / f"{name}{suffix}"
         if _verified(path, name)[0] is None:
-            _write(path, data)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as file:
+                file.write(data)
         kept = _verified(path, name)[0] is not None
     except (OSError, RuntimeError):  # RuntimeError: a user without a home folder
         kept = False
@@ -117,19 +117,6 @@ def _verified(path: Path, sha256: str) -> tuple[bytes | None, str]:
     except OSError as error:
         return None, error.strerror or "cannot be read"
     return (data, "") if _sha256(data).hexdigest() == sha256 else (None, "another content")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside the target and rename, so that nobody ever reads half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 class OnnxNetwork:

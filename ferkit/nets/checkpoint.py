@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError
-from ferkit.nets.weights import UNREADABLE, read_arrays, replace_file
+from ferkit.files import write_whole
+from ferkit.nets.weights import UNREADABLE, read_arrays
 
 STAMP, PROGRESS = "stamp", "progress"
 
@@ -22,7 +23,7 @@ def save_checkpoint(path: Path, stamp: str, arrays: Mapping[str, NDArray[Any]], 
     buffer = io.BytesIO()
     texts = {STAMP: np.array(stamp), PROGRESS: np.array(json.dumps(dict(progress)))}
     np.savez(buffer, allow_pickle=False, **texts, **arrays)
-    replace_file(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path, stamp: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -22,13 +22,14 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from ferkit.augment import Augment
 from ferkit.errors import InputError
 from ferkit.features.onnx import find, open_network, remember
+from ferkit.files import write_whole
 from ferkit.labels import canonical
 from ferkit.nets.backend import keras as load_keras
 from ferkit.nets.build import STRIDES, WIDTHS
 from ferkit.nets.export import to_onnx
 from ferkit.nets.start import changed_head, fresh, initial
 from ferkit.nets.training import Plan, Rows, train
-from ferkit.nets.weights import Weights, dump_weights, load_weights, replace_file
+from ferkit.nets.weights import Weights, dump_weights, load_weights
 from ferkit.records import Faces, as_faces, face_hashes
 
 PRECISIONS = ("float32", "bfloat16")
@@ -237,7 +238,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Write the weights as ``.npz`` and the ONNX file beside it, ``path`` being either's name."""
         check_is_fitted(self, "network_hash_")
         for suffix, name in ((".npz", self.weights_hash_), (".onnx", self.network_hash_)):
-            replace_file(Path(path).with_suffix(suffix), find(name, suffix=suffix))
+            write_whole(Path(path).with_suffix(suffix), find(name, suffix=suffix))
 
     def _checked(self, X: Any, y: Any) -> tuple[Faces, NDArray[np.intp]]:
         self._check_parameters()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError
+from ferkit.files import write_whole
 from ferkit.nets.build import STRIDES, WIDTHS, build
 
 CONFIG = "config"
@@ -94,17 +95,7 @@ def dump_weights(weights: Weights) -> bytes:
 
 def save_weights(weights: Weights, path: str | os.PathLike[str]) -> None:
     """Write the ``.npz`` file; where that fails, what stood at the path before stays."""
-    replace_file(Path(path), dump_weights(weights))
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file in one step: nobody ever reads half of it, and a failure leaves what was there."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, dump_weights(weights))
 
 
 def load_weights(source: str | os.PathLike[str] | bytes) -> Weights:

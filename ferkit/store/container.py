@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import ModelFileError
+from ferkit.files import replacing
 
 FORMAT = 1
 """Version of the file's layout; a newer one is refused."""
@@ -48,32 +48,15 @@ def model_path(model: str | os.PathLike[str] | None) -> Path:
 
 def write(path: Path, members: Mapping[str, bytes]) -> None:
     """Write beside the target, flush to the disk, then rename."""
-    name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                for member, data in members.items():
-                    archive.writestr(member, data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-        name = None
+        with replacing(path, sync=True) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, data in members.items():
+                archive.writestr(member, data)
     except OSError as error:
         raise ModelFileError(
             f"Got path={str(path)!r} ({error.strerror}), expected a place with enough room to write."
         ) from error
-    finally:
-        if name is not None:
-            Path(name).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def opened(path: Path) -> zipfile.ZipFile:

@@ -232,7 +232,7 @@ def test_several_may_write_into_one_folder(cache):
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(_fill, [(cache.folder, seed % 3) for seed in range(12)]))
     assert _fill((cache.folder, 9))
-    assert not list(Path(cache.folder).rglob("*.part.npy"))
+    assert not list(Path(cache.folder).rglob(".*"))
 
 
 def test_what_cannot_be_computed_is_not_looked_up(cache, crops):

@@ -137,7 +137,7 @@ def test_full_disk_leaves_no_half_file(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(onnx_module.os, "replace", full)
+    monkeypatch.setattr("ferkit.files.os.replace", full)
     data = network_bytes()
     assert find(remember(data)) == data
     assert list(cache_folder().iterdir()) == []

@@ -9,7 +9,6 @@ from ferkit.nets.weights import (
     from_torch,
     load_weights,
     put_arrays,
-    replace_file,
     save_weights,
     take_arrays,
 )
@@ -155,21 +154,6 @@ def test_pickles_inside_are_not_loaded(tmp_path):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.npz"):
         load_weights(tmp_path / "none.npz")
-
-
-def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "net.npz"
-    path.write_bytes(b"old")
-
-    def full(self, data):
-        self.touch()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
-        replace_file(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("key", ["z.weight", "blocks.x.c1.weight", "blocks.0.c9.weight", "heads.2.weight"])

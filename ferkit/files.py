@@ -1,0 +1,78 @@
+"""Files that are there whole or not at all, and where ferkit keeps what it may compute again."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ferkit.errors import DataError
+
+
+def default_folder() -> Path:
+    """``$XDG_CACHE_HOME/ferkit`` or ``~/.cache/ferkit``. It is not made before something is kept in it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferkit"
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], sync: bool = False) -> Iterator[BinaryIO]:
+    """A new file beside ``path`` that takes its place once it is written; a failure leaves what was there.
+
+    Parameters
+    ----------
+    path : str or path
+        File in a folder that exists.
+    sync : bool, default=False
+        Wait until it is on the disk, so that even a power cut leaves one of both whole.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/a.txt") as file:
+    ...         _ = file.write(b"whole")
+    ...     Path(folder, "a.txt").read_bytes()
+    b'whole'
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb") as file:
+            yield file
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
+    """Write a file in one step, see ``replacing``.
+
+    Parameters
+    ----------
+    path : str or path
+        File in a folder that exists.
+    content : str or bytes
+        Text is written as UTF-8.
+
+    Raises
+    ------
+    DataError
+        It cannot be written.
+    """
+    try:
+        with replacing(path) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise DataError(f"Got {path} that cannot be written ({error}), expected a place with room.") from error
+    return Path(path)

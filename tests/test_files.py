@@ -1,0 +1,65 @@
+"""Files that are there whole or not at all, and where ferkit keeps what it may compute again."""
+
+import os
+import stat
+
+import pytest
+
+from ferkit.errors import DataError
+from ferkit.files import default_folder, replacing, write_whole
+
+
+def test_the_default_folder_follows_the_desktop_rules(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert default_folder() == tmp_path / "xdg" / "ferkit"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_folder() == tmp_path / ".cache" / "ferkit"
+    assert not default_folder().exists()
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_new_file_takes_the_place_of_the_old_one(tmp_path, sync):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with replacing(path, sync) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failure_leaves_the_old_file(tmp_path, error):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+
+    def write():
+        with replacing(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DataError, match="No space left"):
+        write_whole(tmp_path / "a", "text")
+    assert not list(tmp_path.iterdir())
+
+
+def test_others_may_read_what_the_user_lets_them(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = write_whole(tmp_path / ("x" * 250), "ä")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert path.read_text(encoding="utf-8") == "ä"
