@@ -50,9 +50,7 @@ NOTE = (
 SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 AVERAGE_STEP = 0.002
-TEACHER_SHARE = 0.5
 MIXED = 0.8  # share of the epochs that mix faces; the last ones learn from faces as they look
-COVERED = 0.4  # share of the faces with an erased patch
 SIZE = 48
 STATISTICS_ROWS = 8192
 
@@ -129,8 +127,8 @@ class Data:
     watch: np.ndarray
 
 
-def read(faces: str, votes: str | None = None, teachers: Sequence[str] = ()) -> Data:
-    """FER2013, with FER+'s votes and with teachers where they are given."""
+def read(faces: str, votes: str | None = None, teachers: Sequence[str] = (), share: float = 0.0) -> Data:
+    """FER2013, with FER+'s votes, and with a share of each target from teachers, where they are given."""
     data = load(faces)
     n, watch = len(data), data.splits == "PublicTest"
     shares, voted = read_votes(votes, data.names) if votes else (np.zeros((n, len(EXPRESSIONS))), np.zeros(n, bool))
@@ -141,7 +139,7 @@ def read(faces: str, votes: str | None = None, teachers: Sequence[str] = ()) -> 
     targets = F.one_hot(codes, len(FER2013)) * (1 - SMOOTHING) + SMOOTHING / len(FER2013)
     if teachers:
         taught = torch.from_numpy(taught_shares(data.pictures[train], teachers))
-        targets[train] = (1 - TEACHER_SHARE) * targets[train] + TEACHER_SHARE * taught
+        targets[train] = (1 - share) * targets[train] + share * taught
     return Data(
         torch.from_numpy(data.pictures)[:, None],
         codes,
@@ -199,7 +197,7 @@ def resized(x: Tensor, size: int) -> Tensor:
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
-def augment(x: Tensor, g: torch.Generator) -> Tensor:
+def augment(x: Tensor, g: torch.Generator, erased: float = 0.5) -> Tensor:
     """Changed and standardised copies of grey faces (n, 1, h, w), like ``ferkit.augment``, in whole batches."""
 
     def uniform(low: float, high: float) -> Tensor:
@@ -226,7 +224,7 @@ def augment(x: Tensor, g: torch.Generator) -> Tensor:
     unit = x.shape[3] / SIZE
     sides = torch.stack([uniform(6 * unit, 20 * unit), uniform(6 * unit, 20 * unit)], 1).long()
     middles = torch.stack([uniform(0, x.shape[2]), uniform(0, x.shape[3])], 1).long()
-    return erase(x, sides, middles, uniform(0, 1) < COVERED)
+    return erase(x, sides, middles, uniform(0, 1) < erased)
 
 
 def turn(x: Tensor, angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
@@ -302,7 +300,7 @@ class Training:
     def step(self, rows: Tensor, g: torch.Generator, share: float | None, size: int = SIZE) -> float:
         """Cross-entropy of the labels, and half as much of the votes; faces mixed in pairs where a share is given."""
         data = self.data
-        x = augment(resized(data.faces[rows].float(), size), g)
+        x = augment(resized(data.faces[rows].float(), size), g, self.args.erased)
         labels, shares, voted = data.targets[rows], data.shares[rows], data.voted[rows]
         if share is not None:
             other = torch.randperm(len(rows), generator=g)
@@ -363,7 +361,7 @@ def train(args: argparse.Namespace) -> None:
     """Train, or go on, and write everything."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    data = read(args.faces, args.votes, args.teacher)
+    data = read(args.faces, args.votes, args.teacher, args.teacher_share)
     training, checkpoint = Training(data, args), out / "checkpoint.pt"
     if checkpoint.exists():
         training.load(checkpoint)
@@ -411,6 +409,14 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def sizes(text: str) -> tuple[int, ...]:
+    """Sizes of faces, of which the last is the one that the network is for."""
+    found = numbers(text)
+    if found[-1] != SIZE or not all(0 < size <= SIZE and size % 8 == 0 for size in found):
+        raise argparse.ArgumentTypeError(f"Got {text!r}, expected multiples of 8 up to {SIZE}, which comes last.")
+    return found
+
+
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -426,6 +432,8 @@ def main(argv: list[str] | None = None) -> None:
         default=(),
         help="networks (ONNX, of FER2013's labels) to learn from too",
     )
+    add("--teacher-share", type=float, default=0.5, help="share of each target that teachers say (default: 0.5)")
+    add("--erased", type=float, default=0.4, help="share of the faces with an erased patch (default: 0.4)")
     add("--export", metavar="FILE", help="only export this state dict or checkpoint; with the faces it saw")
     add("--keep", choices=("net", "average"), default="net", help="weights to export: the last, or their average")
     add("--epochs", type=int, default=36)
@@ -437,7 +445,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--strides", type=numbers, default=STRIDES)
     add(
         "--sizes",
-        type=numbers,
+        type=sizes,
         default=(SIZE,),
         help="sizes of the faces, in multiples of 8, each for an equal share of the epochs; small ones first go faster",
     )

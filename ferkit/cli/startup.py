@@ -14,7 +14,6 @@ from typing import Any
 _LOCK = RLock()
 
 _UNUSED = (
-    "asyncio",
     "narwhals",
     "narwhals.stable",
     "narwhals.stable.v2",
@@ -34,11 +33,20 @@ class _Waiting(ModuleType):
     """
 
     def __getattr__(self, name: str) -> Any:
-        with _LOCK:
+        with _LOCK:  # another thread waits until all of it is there
+            if self in _RUNNING:
+                raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} yet")
             if type(self) is _Waiting:
+                _RUNNING.append(self)
+                try:
+                    _run(self)
+                finally:
+                    _RUNNING.remove(self)
                 self.__class__ = ModuleType  # type: ignore[assignment]
-                _run(self)
         return getattr(self, name)
+
+
+_RUNNING: list[ModuleType] = []
 
 
 def _run(module: ModuleType) -> None:
@@ -80,10 +88,11 @@ def postpone(*names: str) -> None:
     """
     for name in names:
         parent, _, own = name.rpartition(".")
-        if name in sys.modules or (parent and find_spec(parent) is None):
+        try:
+            spec = None if name in sys.modules else find_spec(name)
+        except ModuleNotFoundError:  # its package is not installed
             continue
-        spec = find_spec(name)
-        if spec is not None and spec.loader is not None:
+        if spec is not None and spec.loader is not None and name not in sys.modules:
             module = module_from_spec(spec)
             module.__class__ = _Waiting
             sys.modules[name] = module

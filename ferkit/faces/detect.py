@@ -228,9 +228,9 @@ def frontal_detector() -> Any:
         return dlib.get_frontal_face_detector()
     try:
         return dlib.fhog_object_detector(str(path))
-    except RuntimeError:
+    except (MemoryError, RuntimeError, TypeError, ValueError):  # none, or whatever dlib makes of a damaged one
         detector = dlib.get_frontal_face_detector()
-    with suppress(OSError, RuntimeError):  # without room or right it is unpacked again next time
+    with suppress(OSError, RuntimeError, TypeError):  # without room or right it is unpacked again next time
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             detector.save(f"{folder}/{path.name}")

@@ -47,7 +47,8 @@ class FeatureCache:
 
     Examples
     --------
-    >>>     >>> from ferkit.features import HOG
+    >>> import tempfile
+    >>> from ferkit.features import HOG
     >>> faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
     >>> cache = FeatureCache(tempfile.mkdtemp())
     >>> hog = cache.fit(HOG(), faces)

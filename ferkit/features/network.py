@@ -29,8 +29,9 @@ class NetworkFeatures(FaceFeatures):
     Parameters
     ----------
     init : str, default="shipped"
-        "shipped" for the network inside the package, or path of an ONNX file. ``fit`` keeps a copy of that file
-        in the cache folder (``ferkit.features.onnx.remember``), so that a model finds it by hash when it has moved.
+        "shipped" or "shipped2" for the networks inside the package, or path of an ONNX file. ``fit`` keeps a copy of
+        that file in the cache folder (``ferkit.features.onnx.remember``), so that a model finds it by hash when it has
+        moved.
     output : str or int, default="embedding"
         Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map"; the one
         inside the package also "votes", logits for the eight expressions of FER+.
@@ -96,12 +97,13 @@ class NetworkFeatures(FaceFeatures):
 
     def _learn(self, faces: Faces, y: Any) -> None:
         self._check_params()
-        if self._path is None and not onnx.SHIPPED.is_file():
+        own = onnx.shipped(self.init)
+        if own is not None and not own.is_file():
             raise ModelFileError(
-                f"Got init='shipped', expected the network of the package at {onnx.SHIPPED}, which this copy lacks. "
+                f"Got init={self.init!r}, expected the network of the package at {own}, which this copy lacks. "
                 "Give the path of an ONNX file instead."
             )
-        self.network_hash_ = OnnxNetwork(self._path or onnx.SHIPPED).sha256
+        self.network_hash_ = OnnxNetwork(own or self._path).sha256
         if self._path is not None:
             remember(find(self.network_hash_, self._path))
         network = self._network()
@@ -174,7 +176,7 @@ class NetworkFeatures(FaceFeatures):
 
     @property
     def _path(self) -> str | None:
-        return None if self.init == "shipped" else str(self.init)
+        return None if onnx.shipped(self.init) else str(self.init)
 
     def _network(self) -> OnnxNetwork:
         return open_network(self.network_hash_, self._path, self.n_threads)

@@ -21,6 +21,8 @@ from ferkit.files import default_folder, replacing
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"
+NAMES = {"shipped": "net.onnx", "shipped2": "net2.onnx"}
+"""Files of the package's own networks by the name that ``init`` takes."""
 
 _MEMORY: dict[str, bytes] = {}
 _DTYPES = {
@@ -29,6 +31,11 @@ _DTYPES = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
+
+
+def shipped(init: str) -> Path | None:
+    """File of one of the package's own networks; None where ``init`` is a path."""
+    return SHIPPED.with_name(NAMES[init]) if init in NAMES else None
 
 
 def cache_folder() -> Path:

@@ -149,7 +149,7 @@ class LivePredictor:
         self._read(Faces(np.zeros((1, size, size), np.uint8), points))
 
     def close(self) -> None:
-        """End the thread in which new faces are searched for; another begins if there are further frames."""
+        """Let go of the threads in which new faces are searched for; they begin again with further frames."""
         self.tracker.close()
 
     def _small(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:

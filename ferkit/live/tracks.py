@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
+from threading import Lock
+from weakref import WeakValueDictionary
 
 import cv2
 import numpy as np
@@ -56,6 +58,9 @@ _CROWDED = 0.02
 
 _SMALL = 8
 """While nobody is known, one of so many searches looks for small faces too."""
+
+_POOLS: WeakValueDictionary[str, ThreadPoolExecutor] = WeakValueDictionary()
+_POOLS_LOCK = Lock()
 
 _LOOK = 24
 _FAR = 1e6
@@ -125,13 +130,11 @@ class Tracker:
         self._searches = 0
         self._weak: list[Pose] = []
         self._pool: ThreadPoolExecutor | None = None
-        self._begun: tuple[Future[list[Found]], list[Pose]] | None = None
+        self._begun: tuple[Future[list[Found]], list[tuple[Track, Pose]]] | None = None
 
     def close(self) -> None:
-        """End the thread that searches; another begins if there are further frames."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-        self._pool = self._begun = None
+        """Let go of the threads that search, which end when nobody holds them; they begin again with further frames."""
+        self._pool = None
 
     @property
     def seen(self) -> list[Track]:
@@ -148,7 +151,8 @@ class Tracker:
         time : float
             Seconds.
         look : bool, default=True
-            Whether the detector may be asked; a face that is lost in this frame is looked for anyway.
+            Whether the detector may be asked; a face that is lost in this frame, or was found elsewhere by a search
+            that ran beside the frames, is looked for anyway.
 
         Returns
         -------
@@ -257,25 +261,32 @@ class Tracker:
         """Look at the whole picture; every other time for heads that are tilted, to one side in turn."""
         self._searched = self._time
         turn = TURNS[self._searches % len(TURNS)]
-        small = not self.tracks and self._searches % _SMALL == _SMALL - 2  # an upright one, and not the first
+        small = not self.tracks and self._searches % _SMALL == 2  # the second upright one: the first is to be quick
         self._searches += 1
         if self._calm:  # for someone new, who may come a moment later
-            self._pool = self._pool or ThreadPoolExecutor(1, "ferkit-search")
-            begun = self._pool.submit(self.finder.everywhere, picture.copy(), turn)
-            self._begun = begun, [track.pose for track in self.tracks]
+            self._pool = pool = self._pool or _shared_pool()
+            begun = pool.submit(self.finder.everywhere, picture.copy(), turn)
+            self._begun = begun, [(track, track.pose) for track in self.tracks]
         else:
-            found = self.finder.everywhere(picture, turn, small)
-            taken = self._matched(picture, found)
-            self._enter(picture, self._strangers([one for i, one in enumerate(found) if i not in taken]))
+            self._receive(picture, self.finder.everywhere(picture, turn, small))
 
     def _take_up(self, picture: NDArray[np.uint8]) -> None:
-        """Let those enter whom the search of a moment ago found, from where they are by now."""
+        """Let those enter whom the search of a moment ago found, and confirm whom it found again, where they are now.
+
+        Finds on faces that were confirmed lately say nothing new.
+        """
         if self._begun is None or (self._calm and self._time - self._searched < LATER):
             return
         (begun, known), self._begun = self._begun, None
-        there = [(one, self.finder.near(picture, one.pose)) for one in self._strangers(begun.result(), known)]
-        found = [Found(pose, one.certain) for one, pose in there if pose is not None]
-        self._enter(picture, self._strangers(found))
+        settled = [pose for track, pose in known if self._time - track.confirmed <= PATIENCE]
+        there = [(one, self.finder.near(picture, one.pose)) for one in _apart(begun.result(), settled)]
+        self._receive(picture, [Found(pose, one.certain) for one, pose in there if pose is not None])
+
+    def _receive(self, picture: NDArray[np.uint8], found: list[Found]) -> None:
+        """Give finds to the known faces, and let the others enter."""
+        taken = self._matched(picture, found)
+        others = [one for i, one in enumerate(found) if i not in taken]
+        self._enter(picture, _apart(others, [track.pose for track in self.seen]))
 
     def _matched(self, picture: NDArray[np.uint8], found: list[Found]) -> set[int]:
         """Give finds to the known faces that they best belong to, all at once."""
@@ -304,11 +315,6 @@ class Tracker:
             return _FAR
         return float(away + growth + (1 - likeness))
 
-    def _strangers(self, found: list[Found], known: list[Pose] | None = None) -> list[Found]:
-        """Finds that are none of the known faces: those in sight, or where faces were."""
-        poses = [track.pose for track in self.seen] if known is None else known
-        return [one for one in found if not any(overlap(one.pose, pose) > 0.25 for pose in poses)]
-
     def _enter(self, picture: NDArray[np.uint8], found: list[Found]) -> None:
         """New faces: at once where the detector is certain, else when it says so twice running."""
         weak, self._weak = self._weak, [one.pose for one in found if not one.certain]
@@ -318,6 +324,20 @@ class Tracker:
                 track = Track(self.count, one.pose, self._time, self._time)
                 self._place(picture, track, one.pose)
                 self.tracks.append(track)
+
+
+def _shared_pool() -> ThreadPoolExecutor:
+    """Threads that search for all trackers; they end when no tracker holds them."""
+    with _POOLS_LOCK:
+        pool = _POOLS.get("search")
+        if pool is None:
+            _POOLS["search"] = pool = ThreadPoolExecutor(2, "ferkit-search")
+        return pool
+
+
+def _apart(found: list[Found], poses: list[Pose]) -> list[Found]:
+    """Finds that lie on none of these faces."""
+    return [one for one in found if not any(overlap(one.pose, pose) > 0.25 for pose in poses)]
 
 
 def assigned(costs: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

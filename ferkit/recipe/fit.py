@@ -248,12 +248,12 @@ def _silent(step: str, done: int, total: int) -> None:
 def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
     """Hashes of the faces that networks among the features were trained on, as far as their files say."""
     from ferkit.features import NetworkFeatures
-    from ferkit.features.onnx import SHIPPED
+    from ferkit.features.onnx import SHIPPED, shipped
     from ferkit.nets.weights import load_weights
 
     union = pipeline.named_steps["features"]
     networks = [family for _, family in getattr(union, "families", []) if isinstance(family, NetworkFeatures)]
-    files = {SHIPPED if family.init == "shipped" else Path(family.init) for family in networks}
+    files = {SHIPPED if shipped(family.init) else Path(family.init) for family in networks}  # both saw the same faces
     weights = sorted(file.with_suffix(".npz") for file in files)
     seen = [load_weights(file).seen for file in weights if file.is_file()]
     return np.concatenate([np.empty(0, np.uint64), *seen])

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -18,9 +19,9 @@ try:
 finally:
     assert "sklearn.pipeline" in sys.modules
     assert "scipy.stats._stats_py" not in sys.modules
-    waiting = {"scipy.optimize._optimize", "sklearn.preprocessing._data", "numpy.f2py.rules", "asyncio.events"}
+    waiting = {"scipy.optimize._optimize", "sklearn.preprocessing._data", "numpy.f2py.rules"}
     assert not (waiting | {"pandas", "rich"}) & set(sys.modules)
-    import asyncio, numpy, pandas, scipy.stats
+    import numpy, pandas, scipy.stats
     assert scipy.stats.norm.cdf(0) == 0.5
     assert "scipy.stats._stats_py" in sys.modules
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -30,7 +31,6 @@ finally:
     assert make_pipeline(FunctionTransformer(), StandardScaler()).fit_transform(rows).ravel().tolist() == [-1, 1]
     assert _safe_indexing(pandas.DataFrame(rows), [1]).shape == (1, 1)
     numpy.testing.assert_array_equal(rows, rows)
-    assert asyncio.run(asyncio.sleep(0, 7)) == 7
 """
 
 
@@ -64,7 +64,13 @@ def test_a_module_inside_a_package_waits_too(tmp_path, monkeypatch):
     (tmp_path / "slow_package" / "inside.py").write_text("from slow_package import fact\nfact += 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        postpone("slow_package", "slow_package.inside", "slow_package.missing", "slow_packages.missing")
+        postpone(
+            "slow_package",
+            "slow_package.inside",
+            "slow_package.missing",
+            "slow_packages.missing",
+            "slow_packages.missing.deeper",
+        )
         import slow_package
         import slow_package.inside as inside
 
@@ -74,6 +80,29 @@ def test_a_module_inside_a_package_waits_too(tmp_path, monkeypatch):
     finally:
         for name in [name for name in sys.modules if name.startswith("slow_package")]:
             del sys.modules[name]
+
+
+def test_a_module_that_fails_says_why_each_time(tmp_path, monkeypatch):
+    (tmp_path / "failing_module.py").write_text("fact = 1\nraise ValueError('why')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    postpone("failing_module")
+    import failing_module
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="why"):
+            failing_module.other
+    del sys.modules["failing_module"]
+
+
+def test_other_threads_wait_for_the_whole_module(tmp_path, monkeypatch):
+    (tmp_path / "slow_module.py").write_text("import time\nfirst = 1\ntime.sleep(0.3)\nlast = 2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    postpone("slow_module")
+    import slow_module
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda name: getattr(slow_module, name), ["first", "last", "last"])) == [1, 2, 2]
+    del sys.modules["slow_module"]
 
 
 def test_what_is_loaded_or_missing_stays(module):

@@ -1,10 +1,8 @@
 """What is drawn: every panel of every model, words that fit, a page that stands alone."""
 
-import doctest
 import io
 import re
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -211,10 +209,3 @@ def test_the_snippet_of_the_page_runs(tmp_path, monkeypatch):
     text = (Path(__file__).parents[2] / "docs" / "explain.md").read_text(encoding="utf-8")
     exec(re.search(r"```python\n(.*?)```", text, re.S)[1], {})
     assert (tmp_path / "why.png").stat().st_size > 10_000
-
-
-@pytest.mark.parametrize("name", ["explain.explainer", "features.hog_view", "explain.covering", "explain.drawing"])
-def test_the_examples_in_docstrings_run(name):
-    found = doctest.testmod(import_module(f"ferkit.{name}"))
-    assert found.attempted
-    assert not found.failed

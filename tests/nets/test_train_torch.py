@@ -121,3 +121,16 @@ def test_no_faces_is_a_usage_error(script, tmp_path, capsys):
     with pytest.raises(SystemExit):
         script.main(["--out", str(tmp_path)])
     assert "expected FER2013's CSV" in capsys.readouterr().err
+
+
+def test_small_faces_first(script, tmp_path, capsys):
+    seen = []
+    resized = script.resized
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "resized", lambda x, size: seen.append(size) or resized(x, size))
+        script.main(["sample", "--out", str(tmp_path), *SMALL, "--sizes", "24,48"])
+    assert set(seen) == {24, 48}
+    assert seen == sorted(seen)
+    with pytest.raises(SystemExit):
+        script.main(["sample", "--out", str(tmp_path), "--sizes", "48,32"])
+    assert "which comes last" in capsys.readouterr().err
