@@ -14,6 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 from ferkit.errors import InputError
 from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
 from ferkit.model.calibration import fit_vector
+from ferkit.model.cholesky import solve_positive
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.model.solver import SquaredHinge, minimise
@@ -237,10 +238,7 @@ class RBFSVM(FaceClassifier):
         kernel.flat[:: n + 1] += 1 / (self.C * np.maximum(weights, 1e-9))
         targets = self._targets(codes, X.dtype)
         middle = np.average(targets, axis=0, weights=weights).astype(X.dtype)
-        # the transpose of a symmetric matrix is the same one in the order that LAPACK overwrites without a copy
-        factor = linalg.cho_factor(kernel.T, lower=True, overwrite_a=True, check_finite=False)
-        solution = linalg.cho_solve(factor, targets - middle, check_finite=False)
-        return Machine(_kept(X), solution, middle)
+        return Machine(_kept(X), solve_positive(kernel, targets - middle), middle)
 
     def _targets(self, codes: Array, dtype: Any) -> Array:
         return np.where(codes[:, None] == np.arange(len(self.classes_)), 1, -1).astype(dtype)

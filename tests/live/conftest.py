@@ -1,10 +1,13 @@
 """The shipped model, read once."""
 
+import gc
 import threading
+from weakref import WeakValueDictionary
 
 import pytest
 
 from ferkit import store
+from ferkit.live import tracks
 
 
 @pytest.fixture(scope="session")
@@ -13,9 +16,12 @@ def model():
 
 
 @pytest.fixture(autouse=True)
-def no_thread_left():
+def no_thread_left(monkeypatch):
+    monkeypatch.setattr(tracks, "_POOLS", WeakValueDictionary())  # others may hold on to the one of all trackers
+    before = set(threading.enumerate())
     yield
-    left = [thread for thread in threading.enumerate() if thread.name.startswith("ferkit-") and thread.is_alive()]
+    gc.collect()
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("ferkit-") and thread not in before]
     for thread in left:
         thread.join(2)
     assert not [thread for thread in left if thread.is_alive()]
