@@ -8,19 +8,18 @@ the same picture as one learnt from are not scored. The tables go to standard ou
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+from words import Rows, parser_of, row, rows_of
 
 from ferkit import HOG, LBP, RBFSVM, FamilyUnion, FisherVectors, LinearSVM, Stacking, VisualWords
 from ferkit.records import Features
-from ferkit.sources import clusters, load
 
 KERNEL: dict[str, Any] = {
     "C": 5,
@@ -50,26 +49,10 @@ FAMILIES: dict[str, Any] = {
     "fisher": FisherVectors(n_axes=256),
 }
 
-Scored = tuple[NDArray[Any], NDArray[Any], int, NDArray[np.intp]]
 
-
-def row(*cells: Any) -> str:
-    """One row of a Markdown table."""
-    return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-
-def rows_of(path: str, n_fit: int, n_held: int, seed: int) -> Scored:
-    """Faces, labels, how many of them are learnt from, and the rows that are scored."""
-    data = load(path).split("Training")
-    order = np.random.default_rng(seed).permutation(len(data.labels))[: n_fit + n_held]
-    crops, y = np.asarray(data.pictures)[order], data.labels[order]
-    group = clusters(crops)
-    return crops, y, n_fit, np.flatnonzero(~np.isin(group[n_fit:], group[:n_fit])) + n_fit
-
-
-def fisher(rows: Scored) -> Iterator[str]:
+def fisher(rows: Rows, n: int) -> Iterator[str]:
     """Table of settings of the Fisher vectors, and of machines on them."""
-    crops, y, n, held = rows
+    crops, y, held = rows
     yield row("Fisher vectors", "kernel, least squares", "linear", "numbers a face", "ms a face")
     yield row(*["---"] * 5)
     for name, changes in FISHER.items():
@@ -81,9 +64,9 @@ def fisher(rows: Scored) -> Iterator[str]:
         yield row(name, *(f"{100 * score:.1f} %" for score in scores), X.shape[1], f"{each:.1f}")
 
 
-def families(rows: Scored) -> Iterator[str]:
+def families(rows: Rows, n: int) -> Iterator[str]:
     """Table of the families alone, all of them, and all but one, fused on a fifth of the faces."""
-    crops, y, n, held = rows
+    crops, y, held = rows
     union = FamilyUnion(list(FAMILIES.items()))
     X = union.fit(crops[:n]).transform(crops)
     fusion = np.arange(n) >= n * 4 // 5
@@ -100,21 +83,13 @@ def families(rows: Scored) -> Iterator[str]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("data", help="FER2013, as a file")
-    parser.add_argument("--fit", type=int, default=6000, help="faces to learn from (default: 6000)")
-    parser.add_argument("--held", type=int, default=3500, help="faces to score (default: 3500)")
-    parser.add_argument("--seed", type=int, default=0, help="which rows are drawn (default: 0)")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with threadpool_limits(1):
-        rows = rows_of(options.data, options.fit, options.held, options.seed)
-        half = 196 * (0.25 / len(rows[3])) ** 0.5
-        print(f"{options.fit} faces learnt from, {len(rows[3])} scored; half a 95 % interval is {half:.1f} points.\n")
-        for line in families(rows):
-            print(line, flush=True)
-        print()
-        for line in fisher(rows):
+        rows = rows_of(options)
+        for line in chain(families(rows, options.fit), [""], fisher(rows, options.fit)):
             print(line, flush=True)
 
 

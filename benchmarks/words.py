@@ -17,12 +17,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from ferkit.features import VisualWords
 from ferkit.features.sift import dense_sift, gradient_maps
 from ferkit.sources import clusters, load, sample
+
+Rows = tuple[NDArray[Any], NDArray[Any], NDArray[np.intp]]
 
 OPENCV_BLUR = (1.6**2 - 0.5**2) ** 0.5
 COSTS = (0.1, 0.3, 1.0)
@@ -48,6 +51,27 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def row(*cells: Any) -> str:
     """One row of a Markdown table."""
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def rows_of(options: argparse.Namespace) -> Rows:
+    """Faces of Training, their labels and the rows that are scored; those before ``options.fit`` are learnt from."""
+    data = load(options.data).split("Training")
+    order = np.random.default_rng(options.seed).permutation(len(data.labels))[: options.fit + options.held]
+    crops, y = np.asarray(data.pictures)[order], data.labels[order]
+    group = clusters(crops)
+    held = np.flatnonzero(~np.isin(group[options.fit :], group[: options.fit])) + options.fit
+    half = 196 * (0.25 / len(held)) ** 0.5
+    print(f"{options.fit} faces learnt from, {len(held)} scored; half a 95 % interval is {half:.1f} points.\n")
+    return crops, y, held
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """Options of a benchmark that learns from some rows of Training and is scored on others."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fit", type=int, default=6000, help="faces to learn from (default: 6000)")
+    parser.add_argument("--held", type=int, default=3500, help="faces to score (default: 3500)")
+    parser.add_argument("--seed", type=int, default=0, help="which rows are drawn (default: 0)")
+    return parser
 
 
 def agreement(crops: Any, size: float) -> tuple[float, float, float]:
@@ -94,16 +118,9 @@ def speed() -> Iterator[str]:
     yield row("transform of one face, ms", f"{(single - whole) * 10:.1f}")
 
 
-def accuracy(path: str, n_fit: int, n_held: int, seed: int) -> Iterator[str]:
+def accuracy(rows: Rows, n_fit: int) -> Iterator[str]:
     """Table of settings: held-out accuracy of a linear SVM inside Training."""
-    data = load(path).split("Training")
-    order = np.random.default_rng(seed).permutation(len(data.labels))[: n_fit + n_held]
-    crops, y = np.asarray(data.pictures)[order], data.labels[order]
-    group = clusters(crops)
-    held = np.flatnonzero(~np.isin(group[n_fit:], group[:n_fit])) + n_fit
-    interval = 196 * (0.25 / len(held)) ** 0.5
-    yield f"{n_fit} faces learnt from, {len(held)} scored; half a 95 % interval is {interval:.1f} points."
-    yield ""
+    crops, y, held = rows
     yield row("setting", *(f"accuracy, C={cost}" for cost in COSTS), "columns", "linear model, MB", "ms a face")
     yield row(*["---"] * (len(COSTS) + 4))
     for name, changes in SETTINGS.items():
@@ -121,15 +138,12 @@ def accuracy(path: str, n_fit: int, n_held: int, seed: int) -> Iterator[str]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--data", help="FER2013, as a file; without it only speed is measured")
-    parser.add_argument("--fit", type=int, default=6000, help="faces to learn from (default: 6000)")
-    parser.add_argument("--held", type=int, default=3500, help="faces to score (default: 3500)")
-    parser.add_argument("--seed", type=int, default=0, help="which rows are drawn (default: 0)")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     with threadpool_limits(1):
-        lines = accuracy(options.data, options.fit, options.held, options.seed) if options.data else speed()
+        lines = accuracy(rows_of(options), options.fit) if options.data else speed()
         for line in lines:
             print(line, flush=True)
 

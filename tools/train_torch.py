@@ -297,7 +297,7 @@ class Training:
         self.epoch += 1
         return total / steps
 
-    def step(self, rows: Tensor, g: torch.Generator, share: float | None, size: int = SIZE) -> float:
+    def step(self, rows: Tensor, g: torch.Generator, share: float | None, size: int) -> float:
         """Cross-entropy of the labels, and half as much of the votes; faces mixed in pairs where a share is given."""
         data = self.data
         x = augment(resized(data.faces[rows].float(), size), g, self.args.erased)

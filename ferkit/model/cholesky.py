@@ -11,11 +11,31 @@ from scipy import linalg
 BLOCK = 2048
 
 
-def solve_positive(matrix: NDArray[Any], targets: NDArray[Any], block: int = BLOCK) -> NDArray[Any]:
-    """Solution of ``matrix @ x = targets`` by Cholesky's factorisation, which takes the place of the matrix.
+def factorise(matrix: NDArray[Any], block: int = BLOCK) -> NDArray[Any]:
+    """Cholesky's lower factor, in the lower half of the matrix that it takes the place of; the rest is to be ignored.
 
     Only products and small factorisations are left to BLAS and LAPACK: OpenBLAS's own factorisation (seen in 0.3.30
     and later, with two threads and 28,000 rows) may write past its buffers and end the process.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        The matrix is not positive definite.
+    """
+    for own in _blocks(matrix, block):
+        below = slice(own.stop, None)
+        matrix[own.start :, own] -= matrix[own.start :, : own.start] @ matrix[own, : own.start].T
+        factor = matrix[own, own] = linalg.cholesky(matrix[own, own], lower=True, check_finite=False)
+        matrix[below, own] = linalg.solve_triangular(factor, matrix[below, own].T, lower=True, check_finite=False).T
+    return matrix
+
+
+def _blocks(matrix: NDArray[Any], block: int) -> list[slice]:
+    return [slice(i, i + block) for i in range(0, len(matrix), block)]
+
+
+def solve_positive(matrix: NDArray[Any], targets: NDArray[Any], block: int = BLOCK) -> NDArray[Any]:
+    """Solution of ``matrix @ x = targets`` by Cholesky's factorisation, which takes the place of the matrix.
 
     Parameters
     ----------
@@ -39,12 +59,8 @@ def solve_positive(matrix: NDArray[Any], targets: NDArray[Any], block: int = BLO
     >>> solve_positive(np.array([[4.0, 2.0], [2.0, 3.0]]), np.array([[2.0], [1.0]]), block=1).tolist()
     [[0.5], [0.0]]
     """
-    blocks = [slice(i, i + block) for i in range(0, len(matrix), block)]
-    for own in blocks:
-        below = slice(own.stop, None)
-        matrix[own.start :, own] -= matrix[own.start :, : own.start] @ matrix[own, : own.start].T
-        factor = matrix[own, own] = linalg.cholesky(matrix[own, own], lower=True, check_finite=False)
-        matrix[below, own] = linalg.solve_triangular(factor, matrix[below, own].T, lower=True, check_finite=False).T
+    factorise(matrix, block)
+    blocks = _blocks(matrix, block)
     solution = np.array(targets, dtype=matrix.dtype)
     for own in blocks:
         solution[own] -= matrix[own, : own.start] @ solution[: own.start]

@@ -14,7 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 from ferkit.errors import InputError
 from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
 from ferkit.model.calibration import fit_vector
-from ferkit.model.cholesky import solve_positive
+from ferkit.model.cholesky import factorise, solve_positive
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.model.solver import SquaredHinge, minimise
@@ -250,7 +250,7 @@ class RBFSVM(FaceClassifier):
         among = self._kernel(vectors, vectors).astype(np.float64)
         among.flat[:: len(among) + 1] += _JITTER
         # any square root of the inverse serves; that of Cholesky takes a thirtieth of the eigenvectors' time
-        factor = linalg.cholesky(among, lower=True, overwrite_a=True, check_finite=False)
+        factor = factorise(among)
         whiten = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True, check_finite=False).T.astype(X.dtype)
         starts = range(0, n, ROWS)
         mapped = np.concatenate([self._kernel(X[i : i + ROWS], vectors) @ whiten for i in starts]).astype(X.dtype)
