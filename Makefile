@@ -29,6 +29,8 @@ docs: .venv/test
 lock:
 	uv pip compile setup.cfg --universal --python-version 3.11 --no-header -q --extra dlib -o requirements/demo.txt
 	uv pip compile setup.cfg --universal --python-version 3.11 --no-header -q --extra dlib --extra train --extra serve --extra tables --extra test -c requirements/demo.txt -o requirements/test.txt
+	sed -i '1i # Locked packages of `make demo`. Made by: make lock' requirements/demo.txt
+	sed -i '1i # Locked packages of `make test`. Made by: make lock' requirements/test.txt
 
 .venv/bin/python: tools/system_packages.sh
 	@sh tools/system_packages.sh

@@ -25,7 +25,8 @@ def replacing(path: str | os.PathLike[str], sync: bool = False) -> Iterator[Bina
     Parameters
     ----------
     path : str or path
-        File in a folder that exists.
+        File in a folder that exists. A link stays, and the file that it leads to is replaced. ``/dev/stdout``, other
+        devices and pipes have nothing that could be kept, and are written to directly.
     sync : bool, default=False
         Wait until it is on the disk, so that even a power cut leaves one of both whole.
 
@@ -46,6 +47,11 @@ def replacing(path: str | os.PathLike[str], sync: bool = False) -> Iterator[Bina
     path = Path(path)
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if {"dev", "proc"} & set(path.absolute().parts[1:2]) or (path.exists() and not path.is_file()):
+        with open(path, "wb") as file:
+            yield file
+        return
+    path = path.resolve()
     part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb") as file:

@@ -2,6 +2,9 @@
 
 import os
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -43,6 +46,31 @@ def test_a_failure_leaves_the_old_file(tmp_path, error):
         write()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_and_leads_to_the_new_file(tmp_path):
+    (tmp_path / "folder").mkdir()
+    file, link = tmp_path / "folder/a", tmp_path / "link"
+    file.write_bytes(b"old")
+    link.symlink_to("folder/a")
+    write_whole(link, "new")
+    assert link.is_symlink()
+    assert file.read_bytes() == b"new"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_standard_output_and_pipes_are_written_to(tmp_path):
+    code = "from ferkit.files import write_whole; write_whole('/dev/stdout', 'text')"
+    links = os.path.islink("/dev/stdout")
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout == b"text"
+    assert os.path.islink("/dev/stdout") == links
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "pipe").read_bytes)
+        write_whole(tmp_path / "pipe", "text")
+        assert read.result() == b"text"
+    with pytest.raises(DataError, match="Is a directory"):
+        write_whole(tmp_path, "text")
 
 
 def test_a_full_disk_is_said(tmp_path, monkeypatch):

@@ -50,7 +50,6 @@ NOTE = (
 SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
 AVERAGE_STEP = 0.002
-MIXED = 0.8  # share of the epochs that mix faces; the last ones learn from faces as they look
 SIZE = 48
 STATISTICS_ROWS = 8192
 
@@ -197,8 +196,11 @@ def resized(x: Tensor, size: int) -> Tensor:
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
-def augment(x: Tensor, g: torch.Generator, erased: float = 0.5) -> Tensor:
-    """Changed and standardised copies of grey faces (n, 1, h, w), like ``ferkit.augment``, in whole batches."""
+def augment(x: Tensor, g: torch.Generator, erased: float = 0.5, light: float = 1.0) -> Tensor:
+    """Changed and standardised copies of grey faces (n, 1, h, w), like ``ferkit.augment``, in whole batches.
+
+    ``light`` is how strong gamma, shadow, contrast, brightness and noise are, and how often detail is lost.
+    """
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(len(x)).uniform_(low, high, generator=g)
@@ -208,18 +210,18 @@ def augment(x: Tensor, g: torch.Generator, erased: float = 0.5) -> Tensor:
 
     shift = torch.stack([uniform(-0.14, 0.14), uniform(-0.14, 0.14)], 1)
     x = turn(x, uniform(-15, 15) * math.pi / 180, uniform(0.88, 1.12), uniform(0, 1) < 0.5, shift)
-    rows = uniform(0, 1) < 0.12
+    rows = uniform(0, 1) < 0.12 * light
     if rows.any():
         x[rows] = F.avg_pool2d(F.pad(x[rows], (1, 1, 1, 1), mode="reflect"), 3, 1)
-    rows = uniform(0, 1) < 0.12
+    rows = uniform(0, 1) < 0.12 * light
     if rows.any():
         small = F.interpolate(x[rows], scale_factor=0.5, mode="area")
         x[rows] = F.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
-    q = (x / 255).clamp(0, 1) ** wide(torch.exp(uniform(-0.5, 0.5)))
-    shadow = 1 + wide(uniform(-0.4, 0.4)) * torch.linspace(-1, 1, x.shape[3])
+    q = (x / 255).clamp(0, 1) ** wide(torch.exp(uniform(-0.5, 0.5) * light))
+    shadow = 1 + wide(uniform(-0.4, 0.4) * light) * torch.linspace(-1, 1, x.shape[3])
     q = q * torch.where(wide(uniform(0, 1) < 0.5), shadow, torch.ones_like(shadow))
-    q = q * wide(uniform(0.6, 1.3)) + wide(uniform(-0.1, 0.1))
-    q = q + torch.randn(q.shape, generator=g) * wide(uniform(0, 0.05) * (uniform(0, 1) < 0.4))
+    q = q * wide(1 + uniform(-0.4, 0.3) * light) + wide(uniform(-0.1, 0.1) * light)
+    q = q + torch.randn(q.shape, generator=g) * wide(uniform(0, 0.05) * light * (uniform(0, 1) < 0.4))
     x = standardise(q.clamp(0, 1) * 255)
     unit = x.shape[3] / SIZE
     sides = torch.stack([uniform(6 * unit, 20 * unit), uniform(6 * unit, 20 * unit)], 1).long()
@@ -258,6 +260,7 @@ class Training:
             missing = self.net.load_state_dict(state.get("net", state), strict=False).missing_keys
             if missing:  # shortcuts that these strides do not need may be left over
                 raise SystemExit(f"Got {args.init} without {missing[0]}, expected weights of widths {args.widths}.")
+        self.forward = torch.compile(self.net) if args.compile else self.net
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         free = [p for p in self.net.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
@@ -286,7 +289,7 @@ class Training:
         self.net.train()
         order = torch.from_numpy(self.data.train)[torch.randperm(len(self.data.train), generator=g)]
         steps, total = max(len(order) // args.batch, 1), 0.0
-        mixes = self.epoch < MIXED * args.epochs
+        mixes = self.epoch < args.mixed * args.epochs
         size = args.sizes[self.epoch * len(args.sizes) // args.epochs]
         for step in range(steps):
             for group in self.optimizer.param_groups:
@@ -300,14 +303,14 @@ class Training:
     def step(self, rows: Tensor, g: torch.Generator, share: float | None, size: int) -> float:
         """Cross-entropy of the labels, and half as much of the votes; faces mixed in pairs where a share is given."""
         data = self.data
-        x = augment(resized(data.faces[rows].float(), size), g, self.args.erased)
+        x = augment(resized(data.faces[rows].float(), size), g, self.args.erased, self.args.light)
         labels, shares, voted = data.targets[rows], data.shares[rows], data.voted[rows]
         if share is not None:
             other = torch.randperm(len(rows), generator=g)
             x, labels, shares = (share * one + (1 - share) * one[other] for one in (x, labels, shares))
             voted = voted * voted[other]
         with torch.autocast("cpu", torch.bfloat16):
-            first, second = self.net(x.contiguous(memory_format=torch.channels_last))
+            first, second = self.forward(x.contiguous(memory_format=torch.channels_last))
         loss = -(labels * first.float().log_softmax(1)).sum(1).mean()
         loss = loss - 0.5 * ((shares * second.float().log_softmax(1)).sum(1) * voted).mean()
         self.optimizer.zero_grad()
@@ -434,6 +437,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     add("--teacher-share", type=float, default=0.5, help="share of each target that teachers say (default: 0.5)")
     add("--erased", type=float, default=0.4, help="share of the faces with an erased patch (default: 0.4)")
+    add("--light", type=float, default=1.0, help="strength of the changes of light, noise and detail (default: 1)")
+    add("--mixed", type=float, default=0.8, help="share of the epochs that mix faces, from the first (default: 0.8)")
+    add("--compile", action="store_true", help="compile the network's passes (needs a C++ compiler); a tenth faster")
     add("--export", metavar="FILE", help="only export this state dict or checkpoint; with the faces it saw")
     add("--keep", choices=("net", "average"), default="net", help="weights to export: the last, or their average")
     add("--epochs", type=int, default=36)

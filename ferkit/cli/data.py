@@ -7,12 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ferkit.errors import DataError
+from ferkit.files import write_whole
 
 
 class _Group(click.Group):
@@ -79,19 +78,12 @@ def inspect(
         report = look(dataset, near=near, advance=advance)
     click.echo("\n".join(report.lines()))
     if json_file:
-        _write(Path(json_file), json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_whole(json_file, json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n")
     if sheet:
         save_picture(contact_sheet(dataset), sheet)
     if report.skipped:
         click.echo(f"Skipped {len(report.skipped)} that cannot be used.", err=True)
         ctx.exit(1)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"Got path={str(path)!r} ({error}), expected a place that can be written to.") from error
 
 
 @data.command(short_help="Gather faces from a camera or video.")

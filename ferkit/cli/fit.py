@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ferkit.files import write_whole
+
 if TYPE_CHECKING:
     from ferkit.recipe import Fitted
     from ferkit.sources import Dataset
@@ -70,7 +72,7 @@ def fit(
         _save_predictions(fitted, predictions)
     if json_file:
         rows = {name: fitted.manifest.get(name) for name in ("name", "data", "rows", "classes", "search", "skipped")}
-        Path(json_file).write_text(json.dumps(rows | {"metrics": metrics}, indent=2) + "\n", encoding="utf-8")
+        write_whole(json_file, json.dumps(rows | {"metrics": metrics}, indent=2) + "\n")
 
 
 class Steps:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ferkit.cli.startup import import_scikit_learn
+from ferkit.files import write_whole
 
 
 @click.command("live")
@@ -86,21 +87,12 @@ def _finish(summary: Any, summary_file: str | None, timeline: str | None) -> Non
         for line in summary.lines():
             click.echo(line)
     if summary_file:
-        _write(summary_file, json.dumps(summary.as_dict(), indent=2) + "\n")
+        write_whole(summary_file, json.dumps(summary.as_dict(), indent=2) + "\n")
     if timeline:
         from ferkit.live.chart import draw_timeline
         from ferkit.sources.sheet import save_picture
 
         save_picture(draw_timeline(summary), timeline)
-
-
-def _write(path: str, text: str) -> None:
-    from ferkit.errors import FerkitError
-
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FerkitError(f"Got json={path!r}, expected a file that can be written: {error.strerror}.") from error
 
 
 _ENDINGS = {

@@ -6,10 +6,11 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +40,7 @@ class Plan:
     freeze: int
     seed: int
     augment: Augment | None
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Progress:
     held_out: list[float] = field(default_factory=list)
 
 
-def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp: str, verbose: int) -> Any:
+def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp: str, verbose: bool) -> Any:
     """Train from given weights.
 
     Parameters
@@ -75,8 +77,8 @@ def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp
         Written after each epoch; where it exists, training goes on from it.
     stamp : str
         Tells one training from another; a checkpoint with another stamp is refused.
-    verbose : int
-        Above 0, a line for each epoch on standard error.
+    verbose : bool
+        A line for each epoch on standard error.
 
     Returns
     -------
@@ -109,6 +111,19 @@ def one_cycle(share: float, peak: float) -> float:
     if share < WARM_UP:
         return peak * share / WARM_UP + 1e-5
     return peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) + 1e-5
+
+
+def size_at(plan: Plan, epoch: int) -> int:
+    """Size of the faces in an epoch: each of the plan's sizes has an equal share of the epochs."""
+    return plan.sizes[min(epoch * len(plan.sizes) // plan.epochs, len(plan.sizes) - 1)]
+
+
+def sized(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Faces of another size, square."""
+    if crops.shape[1:] == (size, size) or len(crops) == 0:
+        return crops.reshape(-1, size, size)
+    how = cv2.INTER_AREA if size < crops.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(crop, (size, size), interpolation=how) for crop in crops]).astype(np.uint8)
 
 
 def stage_of(layer: str) -> int | None:
@@ -152,22 +167,39 @@ class _Trainer:
     """A Keras model with its optimiser and the running average of its weights."""
 
     def __init__(self, start: Weights, plan: Plan) -> None:
-        keras = load_keras()
-        self.plan = plan
+        self.start, self.plan = start, plan
+        self.size = size_at(plan, 0)
+        self._build(start, [])
+        self.averages = {path: array.copy() for path, array in take_arrays(self.model).items()}
+        self.steps = 0
+
+    def _build(self, weights: Weights, momenta: list[NDArray[Any]]) -> None:
+        """Model, optimiser and step for faces of this size."""
+        keras, plan = load_keras(), self.plan
         dtype = "mixed_bfloat16" if plan.precision == "bfloat16" else "float32"
-        self.model = start.model(dropout=plan.dropout, dtype=dtype, seed=plan.seed)
+        sized_for = replace(weights, input_size=self.size)
+        self.model = sized_for.model(dropout=plan.dropout, dtype=dtype, seed=plan.seed)
         for layer in self.model.layers:
             stage = stage_of(layer.name)
             layer.trainable = stage is None or stage >= plan.freeze
         self.seeds = [v for v in self.model.variables if "seed_generator" in v.path]
-        self.averages = {path: array.copy() for path, array in take_arrays(self.model).items()}
         self.optimizer = keras.optimizers.SGD(momentum=MOMENTUM, nesterov=True)
         self.optimizer.build(self.model.trainable_variables)
-        self.steps = 0
-        self.step = _compiled_step(self.model, self.optimizer, len(start.labels), plan.weight_decay)
+        for variable, array in zip(self.optimizer.variables, momenta, strict=False):
+            variable.assign(array)
+        self.step = _compiled_step(self.model, self.optimizer, len(weights.labels), plan.weight_decay)
+
+    def _see(self, size: int) -> None:
+        """Go on with faces of another size."""
+        if size != self.size:
+            self.size = size
+            arrays, momenta = take_arrays(self.model), [v.numpy() for v in self.optimizer.variables]
+            self._build(replace(self.start, arrays=arrays), momenta)
 
     def epoch(self, rows: Rows, epoch: int) -> float:
         """One pass over the rows; mean loss."""
+        self._see(size_at(self.plan, epoch))
+        rows = replace(rows, crops=sized(rows.crops, self.size))
         for variable in self.seeds:  # so that a resumed training drops the same units
             variable.assign(np.array([self.plan.seed, epoch]).astype(variable.dtype))
         per_epoch = n_batches(len(rows.crops), self.plan.batch_size)
@@ -188,7 +220,7 @@ class _Trainer:
 
     def accuracy(self, crops: NDArray[np.uint8], codes: Any) -> float:
         """Share of faces that the network, as it is now, puts into the right class."""
-        parts = np.array_split(crops, n_batches(len(crops), 256))
+        parts = np.array_split(sized(crops, self.size), n_batches(len(crops), 256))
         logits = [self.model(part[..., None].astype(np.float32), training=False)["logits"].numpy() for part in parts]
         return float(np.mean(np.concatenate(logits).argmax(1) == codes))
 
@@ -259,7 +291,7 @@ def refresh_statistics(model: Any, crops: NDArray[np.uint8], rng: np.random.Gene
 class _Watch:
     """Progress lines on standard error."""
 
-    def __init__(self, epochs: int, done: int, verbose: int) -> None:
+    def __init__(self, epochs: int, done: int, verbose: bool) -> None:
         self.epochs, self.done, self.verbose, self.begin = epochs, done, verbose, time.monotonic()
 
     def line(self, progress: Progress) -> None:
@@ -269,11 +301,11 @@ class _Watch:
         held_out = f"  held out {progress.held_out[-1]:.1%}" if progress.held_out else ""
         left = f"{each:.1f} s an epoch, {each * (self.epochs - progress.epoch) / 60:.1f} min left"
         print(
-            f"epoch {progress.epoch}/{self.epochs}  loss {progress.loss[-1]:.4f}{held_out}  {left}",
+            f"\repoch {progress.epoch}/{self.epochs}  loss {progress.loss[-1]:.4f}{held_out}  {left}",
             file=sys.stderr,
             flush=True,
         )
 
     def stopped(self, progress: Progress, checkpoint: Path | None) -> None:
         more = f"; the same fit goes on from {checkpoint}" if checkpoint and checkpoint.exists() else ""
-        print(f"Stopped after epoch {progress.epoch} of {self.epochs}{more}.", file=sys.stderr)
+        print(f"\rStopped after epoch {progress.epoch} of {self.epochs}{more}.", file=sys.stderr)

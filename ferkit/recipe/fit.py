@@ -259,22 +259,26 @@ def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
     return np.concatenate([np.empty(0, np.uint64), *seen])
 
 
-def _set_jobs(estimator: Any, jobs: int | None) -> None:
-    names = [name for name in estimator.get_params() if name.rpartition("__")[2] == "n_jobs"]
-    estimator.set_params(**dict.fromkeys(names, jobs))
+def _parameters(estimator: Any, last: str) -> dict[str, Any]:
+    """Parameters of an estimator, and of those inside it, whose own name is ``last``."""
+    return {name: value for name, value in estimator.get_params().items() if name.rpartition("__")[2] == last}
 
 
 def _work_alone(pipeline: Pipeline) -> None:
     """One process again: starting others for each face would cost more than the face."""
     for estimator in (pipeline, *(family for _, family in getattr(pipeline[1], "families_", []))):
-        _set_jobs(estimator, None)
+        estimator.set_params(**dict.fromkeys(_parameters(estimator, "n_jobs")))
 
 
 def _share_work(pipeline: Pipeline, jobs: int | None, cache: Any) -> None:
+    """Threads for all steps; features, and how far the trainings of networks got, kept in the cache folder."""
     if jobs is not None:
-        _set_jobs(pipeline, jobs)
+        pipeline.set_params(**dict.fromkeys(_parameters(pipeline, "n_jobs"), jobs))
     if pipeline.named_steps["features"] != "passthrough":
         pipeline.set_params(features__cache=cache)
+    if cache is not None:
+        free = [name for name, place in _parameters(pipeline, "checkpoint").items() if place is None]
+        pipeline.set_params(**dict.fromkeys(free, "cache"))
 
 
 def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: Progress) -> Material:

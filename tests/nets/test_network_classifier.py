@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from ferkit.augment import Augment
 from ferkit.errors import InputError, MissingExtraError
 from ferkit.features.onnx import OnnxNetwork
+from ferkit.files import default_folder
 from ferkit.nets import NetworkClassifier, training
 from ferkit.nets.start import changed_head, fresh
 from ferkit.nets.weights import Weights, load_weights, save_weights
@@ -200,6 +201,7 @@ def test_stopped_training_goes_on_and_ends_the_same(drawn, small, tmp_path, monk
     X, y = drawn
     path = tmp_path / "state.npz"
     settings = small | {"epochs": 3, "average": 0.9, "augment": True, "mixup": 0.5, "validation_share": 0.2}
+    settings["sizes"] = (32, 48)
     whole = NetworkClassifier(**settings).fit(X, y)
     save, calls = training.save_checkpoint, []
 
@@ -229,6 +231,30 @@ def test_stopped_training_goes_on_and_ends_the_same(drawn, small, tmp_path, monk
         NetworkClassifier(checkpoint=path, **settings).fit(X, y)
 
 
+def test_a_checkpoint_in_the_cache_folder_is_used_and_removed(drawn, small, monkeypatch):
+    X, y = drawn
+    folder = default_folder() / "trainings"
+    epoch = training._Trainer.epoch
+
+    def stops(trainer, rows, number):
+        if number == 1:
+            raise KeyboardInterrupt
+        return epoch(trainer, rows, number)
+
+    model = NetworkClassifier(epochs=2, checkpoint="cache", **small)
+    monkeypatch.setattr(training._Trainer, "epoch", stops)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert len(list(folder.iterdir())) == 1
+    seen = []
+    monkeypatch.setattr(
+        training._Trainer, "epoch", lambda trainer, rows, number: seen.append(number) or epoch(trainer, rows, number)
+    )
+    assert len(model.fit(X, y).history_["loss"]) == 2
+    assert seen == [1]
+    assert not list(folder.iterdir())
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -244,6 +270,10 @@ def test_stopped_training_goes_on_and_ends_the_same(drawn, small, tmp_path, monk
         ({"augment": "yes"}, "augment='yes'"),
         ({"freeze": 1}, "freeze=1 and init=None"),
         ({"widths": (4, 4)}, "strides"),
+        ({"verbose": -1}, "verbose=-1"),
+        ({"sizes": (48, 32)}, r"sizes=\(48, 32\), expected multiples of 8 of which 48, the size of the network, comes"),
+        ({"sizes": (20, 48)}, r"sizes=\(20, 48\), expected multiples of 8"),
+        ({"sizes": "48"}, "sizes='48'"),
         ({"init": "none.npz"}, r"none\.npz"),
     ],
 )
@@ -290,7 +320,7 @@ def test_missing_parts_are_named(drawn, monkeypatch, tmp_path):
 def test_batches_are_even_and_repeatable(drawn):
     X, _ = drawn
     rows = training.Rows(X, np.eye(3, dtype=np.float32)[np.arange(96) % 3])
-    plan = training.Plan(1, 0.1, 40, 0.0, 1.0, 0.0, 0.0, "float32", 0, 7, Augment())
+    plan = training.Plan(1, 0.1, 40, 0.0, 1.0, 0.0, 0.0, "float32", 0, 7, Augment(), (48,))
     one, same, next_epoch = (list(training.batches(rows, plan, epoch)) for epoch in (0, 0, 1))
     assert [len(faces) for faces, _ in one] == [48, 48]
     for (a, s), (b, t) in zip(one, same, strict=True):
@@ -298,6 +328,18 @@ def test_batches_are_even_and_repeatable(drawn):
         np.testing.assert_array_equal(s, t)
         np.testing.assert_allclose(s.sum(1), 1, rtol=1e-5)
     assert not np.array_equal(one[0][0], next_epoch[0][0])
+
+
+def test_small_faces_come_first(drawn, small, monkeypatch):
+    X, y = drawn
+    seen, batches = [], training.batches
+    monkeypatch.setattr(
+        training, "batches", lambda rows, *plan: seen.append(rows.crops.shape[1]) or batches(rows, *plan)
+    )
+    model = NetworkClassifier(epochs=12, sizes=(24, 40, 48), **small | {"average": 0.9}).fit(X, y)
+    assert seen == [24] * 4 + [40] * 4 + [48] * 4
+    assert OnnxNetwork(sha256=model.network_hash_).input_shape[1] == 48
+    assert model.score(X, y) > 0.9
 
 
 def test_learning_rate_rises_then_falls():
