@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from inspect import signature
@@ -21,7 +22,7 @@ from ferkit.recipe.build import build, describe
 from ferkit.recipe.rows import Rows, check_classes, divide, relabelled, wanted
 from ferkit.recipe.schema import Recipe
 from ferkit.recipe.search import best_settings
-from ferkit.records import Faces
+from ferkit.records import Faces, Features
 from ferkit.sources import Dataset
 
 CHUNK = 256
@@ -339,7 +340,27 @@ def _train_rows(
     if union == "passthrough":
         return faces, fusion, groups, y
     tell(f"features: {', '.join(recipe.features)} of {len(faces)} faces", 0, 0)
-    return union.transform(faces), fusion, groups, y
+    if fusion is None:
+        return union.transform(faces), fusion, groups, y
+    return _for_fusion(union, faces, fusion, getattr(pipeline[-1], "bases", None) or {}), fusion, groups, y
+
+
+def _for_fusion(union: Any, faces: Faces, fusion: NDArray[np.bool_], bases: Mapping[str, Any]) -> Features:
+    """Features of all faces; logits of networks that only the fusion reads are 0 on the rows that do not fit it."""
+    from ferkit.features import NetworkFeatures
+    from ferkit.model.bases import PASSTHROUGH
+
+    blocks, names = {}, {}
+    for name, family in union.families_:
+        alone = copy(union)
+        alone.families_ = [(name, family)]
+        late = isinstance(family, NetworkFeatures) and bases.get(name) == PASSTHROUGH
+        X = alone.transform(faces[np.flatnonzero(fusion)] if late else faces)
+        blocks[name], names[name] = X[name], X.names[name]
+        if late:
+            blocks[name] = np.zeros((len(faces), X.shape[1]), np.float32)
+            blocks[name][fusion] = X[name]
+    return Features(blocks, names)
 
 
 def _augmented(recipe: Recipe, faces: Faces, y: NDArray[Any], groups: NDArray[Any]) -> tuple[Faces, Any, Any]:

@@ -1,6 +1,7 @@
 """Fitting: which rows go where, what is left out, what is reported."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from ferkit import recipe, store
 from ferkit.errors import DataError, InputError, RecipeError
-from ferkit.features import FeatureCache
+from ferkit.features import FeatureCache, NetworkFeatures
 from ferkit.recipe.rows import divide, wanted
 from ferkit.records import Faces
 from ferkit.sources import Dataset, Pictures, sample
@@ -53,6 +54,22 @@ def test_a_model_that_fuses_keeps_its_fusion_rows_from_the_bases(people):
     X = fitted.pipeline[:-1].transform(people.split("PublicTest").pictures)
     own = model.predict_proba(X)
     assert not np.allclose(own[:, model.classes_.searchsorted(fitted.validation.classes)], fitted.validation.proba)
+
+
+def test_a_network_that_only_the_fusion_reads_sees_only_its_rows(people, monkeypatch):
+    sets = ["features.cnn={init: shipped, output: logits}", "model.stacking.bases={cnn: passthrough}"]
+    chosen = recipe.loads(STACKED, sets=sets)
+    fitted = recipe.fit(chosen, people)
+    seen, transform = [], NetworkFeatures.transform
+    monkeypatch.setattr(NetworkFeatures, "transform", lambda self, X: seen.append(len(X)) or transform(self, X))
+    again = recipe.fit(chosen, people)
+    assert set(seen) == {len(people.split("PublicTest"))}
+    fit = sys.modules["ferkit.recipe.fit"]  # ferkit.recipe.fit itself is the function
+    monkeypatch.setattr(fit, "_for_fusion", lambda union, faces, *rest: union.transform(faces))
+    whole = recipe.fit(chosen, people)
+    assert max(seen) > len(people.split("PublicTest"))
+    for other in (again, whole):
+        np.testing.assert_array_equal(other.validation.proba, fitted.validation.proba)
 
 
 def test_no_fusion_rows_means_out_of_fold(people):
