@@ -5,10 +5,13 @@ Names below are imported from their folders when first used, so that ``import fe
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported, which else reports to its makers
 
 _HOMES = {
     "ferkit.augment": ("Augment",),

@@ -1,6 +1,7 @@
 """The imports between ferkit's folders follow the table in docs/architecture.md."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,15 @@ def test_help_loads_nothing_heavy():
 
 def test_predicting_loads_no_tensorflow():
     assert not {"tensorflow", "keras"} & set(loaded("import ferkit.store, ferkit.nets, ferkit.predict"))
+
+
+def test_onnxruntime_reports_to_nobody(tmp_path):
+    code = (
+        "from ferkit.features.onnx import SHIPPED, OnnxNetwork\n"
+        "import numpy as np\n"
+        "OnnxNetwork(SHIPPED).run(np.zeros((1, 48, 48, 1), np.float32))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment | homes, check=True)
+    assert not [path for path in tmp_path.rglob("*") if "microsoft" in str(path).lower() or path.name == "deviceid"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ferkit.errors import MissingExtraError, missing
@@ -16,9 +19,12 @@ def keras() -> Any:
     MissingExtraError
         If TensorFlow or Keras is not installed, or Keras is set to another backend.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else its start-up lines bury the progress lines
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        import tensorflow  # noqa: F401
+        with _silent():
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()  # looks for CUDA, and says so where there is none
     except ImportError as error:
         raise missing("tensorflow", "train") from error
     import keras
@@ -28,3 +34,19 @@ def keras() -> Any:
             f"Got KERAS_BACKEND={keras.backend.backend()!r}, expected 'tensorflow'. Set it before the start."
         )
     return keras
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on standard error: TensorFlow's start-up lines come before its log level is read."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

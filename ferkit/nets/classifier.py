@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from numbers import Real
 from pathlib import Path
@@ -57,8 +57,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Share of each label given evenly to all classes. Votes are not smoothed.
     mixup : float, default=0.33
         Share of the batches whose faces are mixed in pairs.
-    augment : bool or Augment, default=True
-        Changes to the training faces; True is ``Augment()``. Its own seed is not used, ``seed`` is.
+    augment : bool, Augment or mapping, default=True
+        Changes to the training faces; True is ``Augment()``, a mapping its settings. Its own seed is not used, ``seed``
+        is.
     init : None, 'shipped' or path, default=None
         Weights to start from: none, those of the package's network, or an ``.npz`` file of `save` (or its ONNX file
         with the ``.npz`` beside it). Where the classes differ, the head is new, but for the labels that both have.
@@ -122,7 +123,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float = 5e-4,
         label_smoothing: float = 0.1,
         mixup: float = 0.33,
-        augment: bool | Augment = True,
+        augment: bool | Augment | Mapping[str, float] = True,
         init: str | os.PathLike[str] | None = None,
         freeze: int | str = 0,
         average: float = 0.998,
@@ -286,8 +287,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 raise InputError(f"Got {name}={value!r}, expected whole numbers, or None.")
         if self.precision not in PRECISIONS:
             raise InputError(f"Got precision={self.precision!r}, expected one of {list(PRECISIONS)}.")
-        if not isinstance(self.augment, (bool, Augment)):
-            raise InputError(f"Got augment={self.augment!r}, expected True, False or an Augment.")
+        if not isinstance(self.augment, (bool, Augment, Mapping)):
+            raise InputError(f"Got augment={self.augment!r}, expected True, False, an Augment or its settings.")
+        self._changes()
 
     @property
     def _rate(self) -> float:
@@ -330,9 +332,21 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             precision=self.precision,
             freeze=int(freeze),
             seed=self.seed,
-            augment=(Augment() if self.augment else None) if isinstance(self.augment, bool) else self.augment,
+            augment=self._changes(),
             sizes=self._sizes(start),
         )
+
+    def _changes(self) -> Augment | None:
+        """The augmentation, with settings that it takes."""
+        if isinstance(self.augment, Augment):
+            return self.augment
+        if isinstance(self.augment, bool):
+            return Augment() if self.augment else None
+        try:
+            return Augment().set_params(**self.augment)
+        except ValueError as error:
+            known = ", ".join(Augment().get_params())
+            raise InputError(f"Got augment={dict(self.augment)}, expected settings among {known}.") from error
 
     def _sizes(self, start: Weights) -> tuple[int, ...]:
         sizes = (start.input_size,) if self.sizes is None else tuple(self.sizes)
@@ -362,7 +376,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         settings = self.get_params()
         for name in ("verbose", "checkpoint", "mirror", "n_threads", "augment"):
             del settings[name]
-        settings["augment"] = bool(self.augment)
+        changes = self._changes()
+        settings["augment"] = changes and changes.get_params()
         parts = (rows.crops.tobytes(), rows.targets.tobytes(), *(a.tobytes() for a in start.arrays.values()))
         data = sha256(b"".join(parts)).hexdigest()[:16]
         return json.dumps({name: repr(value) for name, value in settings.items()} | {"faces": data}, sort_keys=True)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from sklearn.pipeline import Pipeline
 
+from ferkit import store
 from ferkit.errors import RecipeError
 from ferkit.recipe import registry
 from ferkit.recipe.schema import Part, Recipe
@@ -45,6 +46,8 @@ def _union(recipe: Recipe) -> Any:
 
 def _new(target: str, params: dict[str, Any], seed: int) -> Any:
     given = {"seed": seed} if "seed" in registry.parameters(target) else {}
+    if str(params.get("init", "")).endswith(".ferkit"):
+        params = params | {"init": str(store.network_file(params["init"]))}
     return registry.resolve(target)(**given | params)
 
 

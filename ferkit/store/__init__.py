@@ -5,7 +5,18 @@ are ONNX files named by their hash, arrays are plain ``.npy``.
 """
 
 from ferkit.store.container import FORMAT, default_path, model_path
-from ferkit.store.model_file import Model, inspect, load, save, seen_hashes
+from ferkit.store.model_file import Model, inspect, load, network_file, save, seen_hashes
 from ferkit.store.trusted import TRUSTED
 
-__all__ = ["FORMAT", "TRUSTED", "Model", "default_path", "inspect", "load", "model_path", "save", "seen_hashes"]
+__all__ = [
+    "FORMAT",
+    "TRUSTED",
+    "Model",
+    "default_path",
+    "inspect",
+    "load",
+    "model_path",
+    "network_file",
+    "save",
+    "seen_hashes",
+]

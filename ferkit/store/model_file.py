@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import ferkit
 from ferkit.errors import ModelFileError
+from ferkit.files import default_folder, write_whole
 from ferkit.labels import ordered
 from ferkit.records import Faces, face_hashes
 from ferkit.store.container import (
@@ -333,6 +334,37 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def network_file(path: str | Path) -> Path:
+    """ONNX file of the network inside a model, with the weights for training beside it where the model has them.
+
+    Both are unpacked into ferkit's cache folder.
+
+    Raises
+    ------
+    ModelFileError
+        The file is no model, or does not hold exactly one network.
+    """
+    from ferkit.features.onnx import find
+
+    path = Path(path)
+    with opened(path) as archive:
+        check_members(archive, path)
+        _remember_networks(archive, path)
+        named = [found for name in archive.namelist() if (found := NETWORK.fullmatch(name))]
+    networks, weights = ([found[1] for found in named if found[2] == suffix] for suffix in (".onnx", ".npz"))
+    if len(networks) != 1:
+        raise ModelFileError(
+            f"Got {path} with {len(networks)} networks of its own, expected one, as in what ferkit fit cnn writes."
+        )
+    folder = default_folder() / "unpacked"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{networks[0]}.onnx"
+    for names, suffix in ((networks, ".onnx"), (weights[:1], ".npz")):
+        for name in names:
+            write_whole(target.with_suffix(suffix), find(name, suffix=suffix))
+    return target
 
 
 def _remember_networks(archive: zipfile.ZipFile, path: Path) -> None:

@@ -8,14 +8,16 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
+from ferkit import recipe, store
 from ferkit.augment import Augment
-from ferkit.errors import InputError, MissingExtraError
+from ferkit.errors import InputError, MissingExtraError, ModelFileError
 from ferkit.features.onnx import OnnxNetwork
 from ferkit.files import default_folder
 from ferkit.nets import NetworkClassifier, training
 from ferkit.nets.start import changed_head, fresh
 from ferkit.nets.weights import Weights, load_weights, save_weights
 from ferkit.records import Faces, face_hashes
+from ferkit.sources import sample
 
 pytest.importorskip("tensorflow", reason="training networks needs the extra 'train'")
 pytest.importorskip("tf2onnx", reason="exporting networks needs the extra 'train'")
@@ -306,6 +308,35 @@ def test_wrong_rows_are_named(drawn, quick):
         model.fit(X, y, votes=np.full((96, 3), np.nan))
     with pytest.raises(NotFittedError):
         NetworkClassifier().predict(X)
+
+
+def test_the_shipped_network_is_tuned_and_tuned_again_and_becomes_a_family(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    people = sample(n=84, seed=2)
+    quick = ["model.network.epochs=1", "model.network.freeze=trunk", "labels.happiness=glad"]
+    chosen = recipe.load("pipelines/finetune.yaml", quick)
+    path = recipe.fit(chosen, people).save(tmp_path / "first.ferkit")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    chosen = recipe.load("pipelines/finetune.yaml", [*quick, f"model.network.init={path}"])
+    second = recipe.fit(chosen, people)
+    first = store.load(path).pipeline[-1].weights()
+    np.testing.assert_array_equal(
+        second.pipeline[-1].weights().arrays["stem_conv/kernel"], first.arrays["stem_conv/kernel"]
+    )
+    assert second.pipeline[-1].classes_.tolist() == list(first.labels)
+    text = f"features: {{cnn: {{init: '{path}', output: logits}}}}\nmodel: linear_svm\nvalidation: none\n"
+    family = recipe.fit(recipe.loads(text, sets=quick[2:]), people)
+    assert set(family.pipeline.classes_) == set(first.labels)
+    assert family.manifest["rows"]["train"] == len(people.split("Training"))
+    with pytest.raises(ModelFileError, match="with 0 networks of its own, expected one"):
+        recipe.fit(recipe.load("pipelines/finetune.yaml", [f"model.network.init={store.default_path()}"]), people)
+
+
+def test_changes_are_given_as_settings():
+    assert NetworkClassifier(augment={"rotation": 3})._changes().rotation == 3
+    assert NetworkClassifier(augment=False)._changes() is None
+    with pytest.raises(InputError, match=r"augment=\{'turn': 3\}, expected settings among blur, "):
+        NetworkClassifier(augment={"turn": 3}).fit(np.zeros((2, 48, 48), np.uint8), ["a", "b"])
 
 
 def test_missing_parts_are_named(drawn, monkeypatch, tmp_path):
