@@ -24,7 +24,16 @@ import numpy as np
 from skimage.feature import hog, local_binary_pattern
 from threadpoolctl import threadpool_limits
 
-from ferkit.features import HOG, LBP, FamilyUnion, FeatureCache, Geometry, NetworkFeatures, VisualWords
+from ferkit.features import (
+    HOG,
+    LBP,
+    FamilyUnion,
+    FeatureCache,
+    FisherVectors,
+    Geometry,
+    NetworkFeatures,
+    VisualWords,
+)
 from ferkit.features.onnx import SHIPPED
 from ferkit.records import Faces
 from ferkit.sources import sample
@@ -60,6 +69,7 @@ def families() -> list[tuple[str, Any, Callable[[Any], Any] | None]]:
         ("LBP, radius 1", LBP(radii=(1,)), lambda crop: local_binary_pattern(crop, 8, 1, "nri_uniform")),
         ("Geometry", Geometry(), None),
         ("VisualWords", VisualWords(), None),
+        ("FisherVectors, 256 axes a cell", FisherVectors(n_axes=256), None),
     ]
     if SHIPPED.is_file():
         found.append(("NetworkFeatures, mirrored", NetworkFeatures(), None))
