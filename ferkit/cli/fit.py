@@ -122,7 +122,7 @@ def _save_predictions(fitted: Fitted, path: str) -> None:
 
     held_out = fitted.validation
     if held_out is None:
-        raise DataError(f"Got predictions={path!r} and no rows held out, expected some: --set fusion_rows=PublicTest")
+        raise DataError(f"Got predictions={path!r} and no rows held out, expected some: see the line on validation.")
     Predictions(held_out.names, held_out.y, held_out.proba, held_out.classes, held_out.found, held_out.groups).save(
         path
     )
@@ -153,14 +153,17 @@ def _report(fitted: Fitted, dataset: Dataset, metrics: dict[str, Any] | None, pa
     if best := fitted.manifest.get("search"):
         settings = ", ".join(f"{name}={value}" for name, value in best["best"].items())
         click.echo(f"search: {settings} ({best['metric']} {best['score']:.4f})")
+    note = fitted.manifest["data"]["note"]
     if metrics is None:
-        click.echo("validation: none, no rows were held out")
+        click.echo("validation: none, no rows were held out" + f": got {note}" * bool(note))
     else:
         low, high = metrics["accuracy_ci"]
         click.echo(
             f"validation on {metrics['data']} ({metrics['n']} rows): accuracy {metrics['accuracy']:.4f} "
             f"[{low:.4f}, {high:.4f}], balanced {metrics['balanced_accuracy']:.4f}, macro F1 {metrics['macro_f1']:.4f}"
         )
+        if note:
+            click.echo(f"validation lacks labels: got {note}")
     click.echo(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
 

@@ -139,6 +139,27 @@ def test_what_goes_wrong_takes_one_line(run, tmp_path, args, error):
     assert done.stderr.count("\n") == 1
 
 
+def recordings(folder, n_labels):
+    """A folder with one recording of a face for each label, so that its pictures are near-duplicates."""
+    people = sample(n=7)
+    for label, face in list(zip(people.labels, people.pictures, strict=True))[:n_labels]:
+        (folder / label).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(face + np.uint8(i)).save(folder / label / f"{i}.png")
+
+
+def test_one_recording_of_each_label(run, tmp_path):
+    recordings(tmp_path / "two", 2)
+    two = run("fit", "hog_svm", "--data", "two", "--cache", "none")
+    assert two.exit_code == 1
+    assert "4 pictures of 'anger' that count as 1" in two.stderr
+    assert "expected at least 2 of each to calibrate on: collect more" in two.stderr
+    recordings(tmp_path / "three", 3)
+    three = run("fit", "hog_svm", "--data", "three", "--cache", "none")
+    assert three.exit_code == 0, three.output
+    assert "validation: none, no rows were held out: got 4 pictures of 'anger' that count as 1" in three.output
+
+
 def test_a_folder_with_one_class(run, tmp_path):
     folder = tmp_path / "faces" / "anger"
     folder.mkdir(parents=True)
