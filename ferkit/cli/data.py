@@ -70,10 +70,17 @@ def inspect(
 
     Example: ferkit data inspect sample --sheet sheet.png
     """
+    from ferkit.cli.evaluate import check_output, check_pictures
     from ferkit.sources.report import inspect as look
-    from ferkit.sources.sheet import contact_sheet, save_picture
+    from ferkit.sources.sheet import contact_sheet, picture_format, save_picture
 
+    check_output(sheet, (path,), "--sheet")
+    check_output(json_file, (path, sheet), "--json")
+    if sheet:
+        picture_format(sheet)
     dataset = _load(path, subjects_from_names)
+    check_pictures(sheet, path, dataset, "--sheet")
+    check_pictures(json_file, path, dataset, "--json")
     with _progress(len(dataset), "Looking") as advance:
         report = look(dataset, near=near, advance=advance)
     click.echo("\n".join(report.lines()))

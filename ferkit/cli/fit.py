@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from ferkit.sources import Dataset
 
 
+def _jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) -> int | None:
+    if jobs is not None and jobs < 1 and jobs != -1:
+        raise click.BadParameter(f"Got {jobs}, expected 1 or more, or -1 for one a core.")
+    return jobs
+
+
 @click.command()
 @click.argument("recipe")
 @click.option("--data", default="sample", show_default=True, help="Data set: a CSV, a folder, or the drawn sample set.")
 @click.option("--split", help="Train on this split; by default Training where the set has it, else on all rows.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting: --set model.C=0.5")
-@click.option("--jobs", type=int, help="Threads for the steps that can use several; -1 for one a core.")
+@click.option("--jobs", type=int, callback=_jobs, help="Threads for the steps that can use several; -1 for one a core.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Model file; by default <recipe name>.ferkit")
 @click.option("--cache", metavar="DIR|none", help="Where computed features are kept; by default in ~/.cache/ferkit")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write rows and figures to this file.")
@@ -52,16 +58,23 @@ def fit(
     """
     from ferkit import recipe as recipes
     from ferkit import sources
+    from ferkit.cli.evaluate import check_pictures
+    from ferkit.errors import DataError
 
     if split is not None:
         sets = (*sets, f"split={json.dumps(split)}")
     checked = recipes.load(recipe, sets)
-    path = Path(output or f"{checked.name}.ferkit")
-    for place in (path, *map(Path, filter(None, [predictions]))):
-        _check_place(place)
+    output = output or f"{checked.name}.ferkit"
+    path = Path(output)
+    outputs = {"-o": output, "--json": json_file, "--predictions": predictions}
+    _check(outputs, (data, recipe))
+    if predictions and checked.held_out == "none":
+        raise DataError(f"Got predictions={predictions!r} and no rows held out, expected some to answer.")
     steps = Steps()
     steps(f"reading {data}", 0, 0)
     dataset = sources.load(data)
+    for hint, name in outputs.items():
+        check_pictures(name, data, dataset, hint)
     fitted = recipes.fit(checked, dataset, jobs=jobs, cache=_cache(cache), progress=steps)
     metrics = metrics_of(fitted)
     steps(f"writing {path}", 0, 0)
@@ -97,6 +110,17 @@ class Steps:
         if self.shown and self.step:
             click.echo(f"\r{self.step}: {time.monotonic() - self.since:.1f} s\033[K", err=True)
         self.step = ""
+
+
+def _check(outputs: dict[str, str | None], read: tuple[str, ...]) -> None:
+    """Before any work: files can be written, differ, and are not those that are read."""
+    from ferkit.cli.evaluate import check_output, check_unread
+
+    model = str(outputs["-o"])
+    check_unread(model, read, "-o")
+    _check_place(Path(model))
+    check_output(outputs["--json"], (*read, model), "--json")
+    check_output(outputs["--predictions"], (*read, model, outputs["--json"]), "--predictions")
 
 
 def _check_place(path: Path) -> None:

@@ -80,7 +80,22 @@ def test_inspect_counts_broken_pictures_and_says_so_in_its_exit_code(run, photos
 
 def test_inspect_errors(run, photos, tmp_path):
     assert isinstance(run("inspect", tmp_path / "gone").exception, DataError)
-    assert isinstance(run("inspect", photos, "--json", tmp_path / "no" / "r.json").exception, DataError)
+    assert run("inspect", photos, "--json", tmp_path / "no" / "r.json").exit_code == 2
+    assert isinstance(run("inspect", photos, "--sheet", tmp_path / "s.xyz").exception, InputError)
+
+
+def test_inspect_writes_over_nothing_that_it_reads(run, photos, tmp_path):
+    table = tmp_path / "lab.csv"
+    table.write_text("image,label\nphotos/happy/Person0_0001.png,happy\nphotos/sad/Person3_0001.png,sad\n")
+    picture = photos / "happy" / "Person0_0001.png"
+    before = table.read_bytes(), picture.read_bytes()
+    new = tmp_path / "new.png"
+    for args in (("--json", table), ("--sheet", picture), ("--json", picture), ("--sheet", new, "--json", new)):
+        done = run("inspect", table, *args)
+        assert done.exit_code == 2
+        assert "which is also read or written" in done.stderr
+    assert (table.read_bytes(), picture.read_bytes()) == before
+    assert not new.exists()
 
 
 def test_progress_only_on_a_terminal(run, photos, tmp_path, monkeypatch):

@@ -139,6 +139,50 @@ def test_what_goes_wrong_takes_one_line(run, tmp_path, args, error):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-o", "faces.csv"],
+        ["-o", "own.yaml"],
+        ["--json", "faces.csv"],
+        ["--predictions", "faces.csv"],
+        ["-o", "m.ferkit", "--json", "m.ferkit"],
+        ["--json", "new.json", "--predictions", "new.json"],
+    ],
+)
+def test_what_is_read_or_written_already_is_refused(run, drawn, args):
+    recipe = (ROOT / "pipelines" / "hog_svm.yaml").read_text()
+    Path("own.yaml").write_text(recipe)
+    done = run("fit", "own.yaml", *QUICK, *args)
+    assert done.exit_code == 2
+    assert "which is also read or written" in done.stderr
+    assert (Path("faces.csv").read_text(), Path("own.yaml").read_text()) == (drawn, recipe)
+
+
+def test_a_picture_of_the_set_is_not_written_over(run, tmp_path):
+    recordings(tmp_path / "faces", 3)
+    picture = tmp_path / "faces" / "anger" / "0.png"
+    before = picture.read_bytes()
+    done = run("fit", "hog_svm", "--data", "faces", "--json", picture, "--cache", "none")
+    assert (done.exit_code, picture.read_bytes()) == (2, before)
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (["--predictions", "no/p.csv"], "expected a file in a folder that exists"),
+        (["--json", "no/p.json"], "expected a file in a folder that exists"),
+        (["--jobs", "0"], "Got 0, expected 1 or more, or -1"),
+        (["--jobs", "-2"], "Got -2, expected 1 or more, or -1"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_fit(run, tmp_path, args, error):
+    done = run("fit", "hog_svm", *QUICK, *args)
+    assert done.exit_code == 2
+    assert error in done.stderr
+    assert not (tmp_path / "hog_svm.ferkit").exists()
+
+
 def recordings(folder, n_labels):
     """A folder with one recording of a face for each label, so that its pictures are near-duplicates."""
     people = sample(n=7)

@@ -74,6 +74,22 @@ def test_contact_sheet_has_a_row_for_each_class(data, tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "sheet.png")), sheet)
 
 
+def test_a_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+    def broken(self, file, kind):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    monkeypatch.setattr(Image.Image, "save", broken)
+    with pytest.raises(DataError, match="disk full"):
+        save_picture(np.ones((4, 4, 3), np.uint8), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(InputError, match="expected a picture's name"):
+        save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "a.psd")
+
+
 def test_contact_sheet_keeps_proportions_and_colour(tmp_path):
     Image.new("RGB", (100, 50), "red").save(tmp_path / "a.png")
     data = Dataset(Pictures([tmp_path / "a.png"]), ["très heureux"])
