@@ -38,7 +38,9 @@ def _jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) -> int 
     metavar="FILE.csv",
     help="Write the answers for the held-out rows, cross-fitted where these fit the fusion, for ferkit compare.",
 )
+@click.pass_context
 def fit(
+    ctx: click.Context,
     recipe: str,
     data: str,
     split: str | None,
@@ -50,6 +52,8 @@ def fit(
     predictions: str | None,
 ) -> None:
     """Train a model from RECIPE: a YAML file, or a name such as hog_svm or hybrid.
+
+    A picture that cannot be read is skipped, and the exit code is then 1; the model is written all the same.
 
     \b
     ferkit fit hog_svm
@@ -86,6 +90,8 @@ def fit(
     if json_file:
         rows = {name: fitted.manifest.get(name) for name in ("name", "data", "rows", "classes", "search", "skipped")}
         write_whole(json_file, json.dumps(rows | {"metrics": metrics}, indent=2) + "\n")
+    if fitted.manifest["rows"]["skipped"]:
+        ctx.exit(1)
 
 
 class Steps:
