@@ -107,12 +107,19 @@ def collect(out: str, label: str, source: str, most: int, every: int) -> None:
     Example: ferkit data collect --label happiness my-faces
     """
     from ferkit.collect import collect as gather
+    from ferkit.sources.duplicates import NEEDED
 
     with _progress(most, "Collecting") as advance:
         done = gather(source, label, out, most=most, every=every, advance=advance)
     click.echo(
         f"{done.saved} pictures saved to {done.folder}; {done.without_face} of {done.frames} frames had no face."
     )
+    if done.distinct < min(NEEDED, done.saved):
+        click.echo(
+            f"They count as {done.distinct}, because near-duplicates count once; ferkit fit needs {NEEDED} of a label "
+            "to hold some out. Collect again, in another place, light, or of another person.",
+            err=True,
+        )
 
 
 @data.command(short_help="Write the faces of a set to disk, once.")

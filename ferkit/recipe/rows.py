@@ -16,14 +16,11 @@ from ferkit.recipe.schema import Recipe
 from ferkit.recipe.text import nearest
 from ferkit.records import Faces
 from ferkit.sources import Dataset, near_duplicates
-from ferkit.sources.duplicates import connected
+from ferkit.sources.duplicates import NEEDED, groups_of
 
 PARTS = 20
 """Groups are looked at in the order of this many even parts when a share is held out."""
 AUTO_SHARE = 0.2
-NEEDED = 3
-"""Groups of a class from which some can be held out: a fusion takes two and leaves its bases one, another model takes
-one and leaves two, because calibration sets one aside again."""
 
 
 @dataclass(frozen=True)
@@ -153,15 +150,6 @@ def divide(
     check_classes(labels, train, fresh)
     left_out = int(held_out.sum() - fresh.sum())
     return Rows(np.flatnonzero(train), np.flatnonzero(fresh), groups, int(twins.sum()), left_out, name, note)
-
-
-def groups_of(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
-    """Number of the group of each of ``n`` rows: near-duplicates, and rows of one person, share one."""
-    if subjects is None:
-        return connected(pairs, n)
-    same = [np.flatnonzero(subjects == person) for person in sorted(set(subjects) - {""})]
-    chains = [np.column_stack([rows[:-1], rows[1:]]) for rows in same]
-    return connected(np.concatenate([pairs, *chains]), n)
 
 
 def _share(labels: NDArray[Any], groups: NDArray[np.intp], share: float, seed: int, least: int) -> NDArray[np.bool_]:

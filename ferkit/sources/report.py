@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.sources.dataset import Dataset
-from ferkit.sources.duplicates import near_duplicates, shrunk
+from ferkit.sources.duplicates import NEEDED, groups_of, near_duplicates, shrunk
 
 LISTED = 1000
 """Pairs that are named at most; the text names ten."""
@@ -87,6 +87,8 @@ class Report:
         Same pixels.
     near : Pairs or None
         Correlation above 0.95 as in ``near_duplicates``, the exact ones among them; None where not looked for.
+    distinct : dict of str to int or None
+        Pictures of each class when near duplicates, and pictures of one person, count once.
     pairs : list of Pair
         The first 1,000 of both, those across splits first, then those with different labels. A picture that is there
         many times is paired with its next copy, and also with the others where near duplicates are looked for.
@@ -105,6 +107,7 @@ class Report:
     skipped: list[tuple[str, str]]
     exact: Pairs
     near: Pairs | None
+    distinct: dict[str, int] | None
     pairs: list[Pair]
     pairs_left_out: int
 
@@ -134,9 +137,19 @@ class Report:
             f"exact duplicates  {_said(self.exact)}",
             f"near duplicates   {near}",
             *twins,
+            *self._few(),
             f"skipped           {len(self.skipped)}",
             *broken,
             *more_broken,
+        ]
+
+    def _few(self) -> list[str]:
+        """Classes of which too little is left when near duplicates count once."""
+        totals = {name: sum(by_class[name] for by_class in self.counts.values()) for name in self.classes}
+        return [
+            f"  {totals[name]} of {name!r} count as {n}: ferkit fit needs {NEEDED} to hold some out, collect more"
+            for name, n in (self.distinct or {}).items()
+            if n < min(NEEDED, totals[name])
         ]
 
     def _table(self) -> list[str]:
@@ -200,6 +213,7 @@ def inspect(dataset: Dataset, *, near: bool = True, advance: Callable[[int], Any
         skipped=list(dataset.skipped),
         exact=_exact(dataset, digests),
         near=None if found is None else _near(dataset, found),
+        distinct=None if found is None else _distinct(dataset, found),
         pairs=listed,
         pairs_left_out=left_out,
     )
@@ -255,6 +269,11 @@ def _named(dataset: Dataset, digests: list[bytes], near: NDArray[np.intp] | None
         for a, b in order[:LISTED]
     ]
     return named, len(order) - len(named)
+
+
+def _distinct(dataset: Dataset, near: NDArray[np.intp]) -> dict[str, int]:
+    groups = groups_of(near, dataset.subjects, len(dataset))
+    return {name: len(set(groups[dataset.labels == name])) for name in dataset.classes}
 
 
 def _near(dataset: Dataset, pairs: NDArray[np.intp]) -> Pairs:

@@ -252,6 +252,7 @@ def test_collect_numbers_on_and_overwrites_nothing(run, clip, tmp_path):
     done = run("collect", out, "--label", "happiness", "--source", clip, "--max", 3, "--every", 2)
     assert done.exit_code == 0, done.output
     assert done.output.startswith("3 pictures saved")
+    assert "They count as 1, because near-duplicates count once" in done.stderr
     first = (out / "happiness" / "happiness_00001.png").read_bytes()
     (out / "happiness" / "notes.txt").write_text("mine")
     collect(clip, "happiness", out, most=2, every=1)
@@ -279,7 +280,7 @@ def test_collect_counts_frames_without_a_face(tmp_path):
         writer.write(np.full((120, 160, 3), 120, np.uint8))
     writer.release()
     done = collect(tmp_path / "wall.avi", "x", tmp_path / "out", every=1)
-    assert (done.saved, done.frames, done.without_face) == (0, 4, 4)
+    assert (done.saved, done.frames, done.without_face, done.distinct) == (0, 4, 4, 0)
 
 
 @pytest.mark.parametrize("label", ["", " ", "a/b", "..", "a\\b", "con:x", ".hidden"])

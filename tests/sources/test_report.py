@@ -62,6 +62,8 @@ def test_many_pairs_are_not_all_named(monkeypatch):
     lines = report.lines()
     assert sum("same pixels" in line for line in lines) == 10
     assert "  and 81 more" in lines
+    assert report.distinct == {"one": 1}
+    assert "  14 of 'one' count as 1: ferkit fit needs 3 to hold some out, collect more" in lines
 
 
 def test_report_as_text(data):
