@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError
 from ferkit.faces import FaceExtractor
-from ferkit.sources import frames
+from ferkit.sources import clusters, frames
+from ferkit.sources.duplicates import shrunk
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,15 @@ class Collected:
         Frames looked at.
     without_face : int
         Those of them in which no face was found.
+    distinct : int
+        Pictures saved when near-duplicates count once.
     """
 
     folder: Path
     saved: int
     frames: int
     without_face: int
+    distinct: int
 
 
 def collect(
@@ -82,7 +86,8 @@ def collect(
         raise InputError(f"Got max={most!r}, expected at least 1.")
     folder = Path(out) / label
     extractor = FaceExtractor(cropped=False)
-    seen = saved = without = 0
+    seen = without = 0
+    small: list[NDArray[np.uint8]] = []
     number = _last_number(folder)
     with closing(frames(source, every)) as video:
         for frame in video:
@@ -91,12 +96,13 @@ def collect(
             if not len(faces) or not faces.found[0]:
                 without += 1
                 continue
-            number = _save(_cut(frame.image, faces.boxes_xyxy[0], margin), folder, label, number + 1)
-            saved += 1
+            face = _cut(frame.image, faces.boxes_xyxy[0], margin)
+            number = _save(face, folder, label, number + 1)
+            small.append(shrunk(face))
             advance(1)
-            if saved >= most:
+            if len(small) >= most:
                 break
-    return Collected(folder, saved, seen, without)
+    return Collected(folder, len(small), seen, without, len(set(clusters(small).tolist())))
 
 
 def _last_number(folder: Path) -> int:

@@ -70,10 +70,17 @@ def inspect(
 
     Example: ferkit data inspect sample --sheet sheet.png
     """
+    from ferkit.cli.evaluate import check_output, check_pictures
     from ferkit.sources.report import inspect as look
-    from ferkit.sources.sheet import contact_sheet, save_picture
+    from ferkit.sources.sheet import contact_sheet, picture_format, save_picture
 
+    check_output(sheet, (path,), "--sheet")
+    check_output(json_file, (path, sheet), "--json")
+    if sheet:
+        picture_format(sheet)
     dataset = _load(path, subjects_from_names)
+    check_pictures(sheet, path, dataset, "--sheet")
+    check_pictures(json_file, path, dataset, "--json")
     with _progress(len(dataset), "Looking") as advance:
         report = look(dataset, near=near, advance=advance)
     click.echo("\n".join(report.lines()))
@@ -100,12 +107,19 @@ def collect(out: str, label: str, source: str, most: int, every: int) -> None:
     Example: ferkit data collect --label happiness my-faces
     """
     from ferkit.collect import collect as gather
+    from ferkit.sources.duplicates import NEEDED
 
     with _progress(most, "Collecting") as advance:
         done = gather(source, label, out, most=most, every=every, advance=advance)
     click.echo(
         f"{done.saved} pictures saved to {done.folder}; {done.without_face} of {done.frames} frames had no face."
     )
+    if done.distinct < min(NEEDED, done.saved):
+        click.echo(
+            f"They count as {done.distinct}, because near-duplicates count once; ferkit fit needs {NEEDED} of a label "
+            "to hold some out. Collect again, in another place, light, or of another person.",
+            err=True,
+        )
 
 
 @data.command(short_help="Write the faces of a set to disk, once.")

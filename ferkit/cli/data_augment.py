@@ -34,10 +34,13 @@ def augment(
     ferkit data augment photo.jpg --show augmented.png --set rotation=30 --set flip=false
     """
     from ferkit.augment import sheet
-    from ferkit.sources.sheet import save_picture
+    from ferkit.cli.evaluate import check_output
+    from ferkit.sources.sheet import picture_format, save_picture
 
+    check_output(show, (path,), "--show")
+    picture_format(show)
     changes = _settings(sets, seed)
-    faces = _faces(path, n)
+    faces = _faces(path, n, show)
     save_picture(sheet(faces, changes, columns=columns, zoom=zoom, kinds=kinds), show)
     click.echo(f"Wrote {show}: {len(faces)} face{'s' * (len(faces) != 1)}, {columns} changed copies of each.")
 
@@ -70,8 +73,9 @@ def _value(text: str, value: str, *, flag: bool) -> float | bool:
         raise click.UsageError(f"Got --set {text!r}, expected a number.") from error
 
 
-def _faces(path: str, n: int) -> Faces:
+def _faces(path: str, n: int, show: str) -> Faces:
     """Faces of one picture, or of the first ``n`` classes of a data set, and so on in turn."""
+    from ferkit.cli.evaluate import check_pictures
     from ferkit.faces import FaceExtractor
     from ferkit.sources import load, read_image
     from ferkit.sources.images import is_picture_name
@@ -82,6 +86,7 @@ def _faces(path: str, n: int) -> Faces:
         found = extractor.find(image)
         return found[:n] if len(found) else extractor.center(image)
     dataset = load(path, check=False)
+    check_pictures(show, path, dataset, "--show")
     return extractor.fit_transform([dataset.pictures[int(row)] for row in _in_turn(dataset.labels, n)])
 
 

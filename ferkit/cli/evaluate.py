@@ -253,12 +253,30 @@ def _check(ask: Ask) -> None:
 
 
 def check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> None:
-    """Refuse a file in no folder, or one that is also read."""
+    """Refuse a file in no folder, one that is also read, and one that another option writes."""
     if name is None:
         return
     path = Path(name)
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=hint)
-    for other in read:
-        if other and path.exists() and Path(other).exists() and path.samefile(other):
-            raise click.BadParameter(f"Got {name!r}, which is also read, expected another file.", param_hint=hint)
+    check_unread(name, read, hint)
+
+
+def check_unread(name: str, read: tuple[str | None, ...], hint: str) -> None:
+    """Refuse a file that is read too, or that another option writes."""
+    path = Path(name)
+    for other in map(Path, filter(None, read)):
+        if path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other)):
+            raise click.BadParameter(
+                f"Got {name!r}, which is also read or written by another option, expected another file.",
+                param_hint=hint,
+            )
+
+
+def check_pictures(output: str | None, data: str, dataset: Any, hint: str) -> None:
+    """Refuse a file that is one of a data set's pictures."""
+    if output is None or not Path(output).exists():
+        return
+    root = Path(data) if Path(data).is_dir() else Path(data).parent
+    for name in (*dataset.names, *(name for name, _ in dataset.skipped)):
+        check_unread(output, (str(root / name),), hint)

@@ -17,12 +17,18 @@ if TYPE_CHECKING:
     from ferkit.sources import Dataset
 
 
+def _jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) -> int | None:
+    if jobs is not None and jobs < 1 and jobs != -1:
+        raise click.BadParameter(f"Got {jobs}, expected 1 or more, or -1 for one a core.")
+    return jobs
+
+
 @click.command()
 @click.argument("recipe")
 @click.option("--data", default="sample", show_default=True, help="Data set: a CSV, a folder, or the drawn sample set.")
 @click.option("--split", help="Train on this split; by default Training where the set has it, else on all rows.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting: --set model.C=0.5")
-@click.option("--jobs", type=int, help="Threads for the steps that can use several; -1 for one a core.")
+@click.option("--jobs", type=int, callback=_jobs, help="Threads for the steps that can use several; -1 for one a core.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Model file; by default <recipe name>.ferkit")
 @click.option("--cache", metavar="DIR|none", help="Where computed features are kept; by default in ~/.cache/ferkit")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write rows and figures to this file.")
@@ -32,7 +38,9 @@ if TYPE_CHECKING:
     metavar="FILE.csv",
     help="Write the answers for the held-out rows, cross-fitted where these fit the fusion, for ferkit compare.",
 )
+@click.pass_context
 def fit(
+    ctx: click.Context,
     recipe: str,
     data: str,
     split: str | None,
@@ -45,6 +53,8 @@ def fit(
 ) -> None:
     """Train a model from RECIPE: a YAML file, or a name such as hog_svm or hybrid.
 
+    A picture that cannot be read is skipped, and the exit code is then 1; the model is written all the same.
+
     \b
     ferkit fit hog_svm
     ferkit fit pipelines/hybrid.yaml --data fer2013.csv -o mine.ferkit
@@ -52,16 +62,23 @@ def fit(
     """
     from ferkit import recipe as recipes
     from ferkit import sources
+    from ferkit.cli.evaluate import check_pictures
+    from ferkit.errors import DataError
 
     if split is not None:
         sets = (*sets, f"split={json.dumps(split)}")
     checked = recipes.load(recipe, sets)
-    path = Path(output or f"{checked.name}.ferkit")
-    for place in (path, *map(Path, filter(None, [predictions]))):
-        _check_place(place)
+    output = output or f"{checked.name}.ferkit"
+    path = Path(output)
+    outputs = {"-o": output, "--json": json_file, "--predictions": predictions}
+    _check(outputs, (data, recipe))
+    if predictions and checked.held_out == "none":
+        raise DataError(f"Got predictions={predictions!r} and no rows held out, expected some to answer.")
     steps = Steps()
     steps(f"reading {data}", 0, 0)
     dataset = sources.load(data)
+    for hint, name in outputs.items():
+        check_pictures(name, data, dataset, hint)
     fitted = recipes.fit(checked, dataset, jobs=jobs, cache=_cache(cache), progress=steps)
     metrics = metrics_of(fitted)
     steps(f"writing {path}", 0, 0)
@@ -73,6 +90,8 @@ def fit(
     if json_file:
         rows = {name: fitted.manifest.get(name) for name in ("name", "data", "rows", "classes", "search", "skipped")}
         write_whole(json_file, json.dumps(rows | {"metrics": metrics}, indent=2) + "\n")
+    if fitted.manifest["rows"]["skipped"]:
+        ctx.exit(1)
 
 
 class Steps:
@@ -99,6 +118,17 @@ class Steps:
         self.step = ""
 
 
+def _check(outputs: dict[str, str | None], read: tuple[str, ...]) -> None:
+    """Before any work: files can be written, differ, and are not those that are read."""
+    from ferkit.cli.evaluate import check_output, check_unread
+
+    model = str(outputs["-o"])
+    check_unread(model, read, "-o")
+    _check_place(Path(model))
+    check_output(outputs["--json"], (*read, model), "--json")
+    check_output(outputs["--predictions"], (*read, model, outputs["--json"]), "--predictions")
+
+
 def _check_place(path: Path) -> None:
     """Refuse a place that cannot be written before hours of work, not after."""
     import os
@@ -122,7 +152,7 @@ def _save_predictions(fitted: Fitted, path: str) -> None:
 
     held_out = fitted.validation
     if held_out is None:
-        raise DataError(f"Got predictions={path!r} and no rows held out, expected some: --set fusion_rows=PublicTest")
+        raise DataError(f"Got predictions={path!r} and no rows held out, expected some: see the line on validation.")
     Predictions(held_out.names, held_out.y, held_out.proba, held_out.classes, held_out.found, held_out.groups).save(
         path
     )
@@ -153,14 +183,17 @@ def _report(fitted: Fitted, dataset: Dataset, metrics: dict[str, Any] | None, pa
     if best := fitted.manifest.get("search"):
         settings = ", ".join(f"{name}={value}" for name, value in best["best"].items())
         click.echo(f"search: {settings} ({best['metric']} {best['score']:.4f})")
+    note = fitted.manifest["data"]["note"]
     if metrics is None:
-        click.echo("validation: none, no rows were held out")
+        click.echo("validation: none, no rows were held out" + f": got {note}" * bool(note))
     else:
         low, high = metrics["accuracy_ci"]
         click.echo(
             f"validation on {metrics['data']} ({metrics['n']} rows): accuracy {metrics['accuracy']:.4f} "
             f"[{low:.4f}, {high:.4f}], balanced {metrics['balanced_accuracy']:.4f}, macro F1 {metrics['macro_f1']:.4f}"
         )
+        if note:
+            click.echo(f"validation lacks labels: got {note}")
     click.echo(f"wrote {path} ({path.stat().st_size / 1e6:.2f} MB)")
 
 

@@ -18,8 +18,9 @@ from ferkit.labels import ordered
 from ferkit.model.folds import fold_of
 from ferkit.recipe import Recipe, registry
 from ferkit.recipe.fit import Material, extract, fit_material, seen_by_networks
-from ferkit.recipe.rows import AUTO_SHARE, groups_of, relabelled
+from ferkit.recipe.rows import AUTO_SHARE, relabelled
 from ferkit.sources import Dataset, near_duplicates
+from ferkit.sources.duplicates import groups_of
 
 Array = NDArray[Any]
 BATCH = 256

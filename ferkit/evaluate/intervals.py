@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.evaluate.bootstrap import quantiles, resampled
+from ferkit.evaluate.bootstrap import quantiles, resampled, widened
 
 Array = NDArray[Any]
 SUMMARY = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "log_loss")
@@ -33,7 +33,8 @@ def intervals(true: Array, proba: Array, groups: Any = None, seed: int = 0) -> d
     dict
         ``accuracy``, ``balanced_accuracy``, ``macro_precision``, ``macro_recall``, ``macro_f1``, ``log_loss``,
         ``macro_roc_auc``, ``macro_average_precision``: pairs of floats. ``precision``, ``recall``, ``f1``,
-        ``roc_auc``, ``average_precision``: one pair a class.
+        ``roc_auc``, ``average_precision``: one pair a class. Accuracy, precision and recall are shares: where all
+        resamples gave the same, theirs is Wilson's interval. The others then have no width.
 
     Examples
     --------
@@ -56,10 +57,21 @@ def intervals(true: Array, proba: Array, groups: Any = None, seed: int = 0) -> d
     occurs = np.bincount(true, minlength=k) > 0
     for name in ("roc_auc", "average_precision"):
         joined[f"macro_{name}"] = joined[name][:, occurs].mean(axis=1)
-    return {
+    found = {
         name: quantiles(values) if values.ndim == 1 else [quantiles(column) for column in values.T]
         for name, values in joined.items()
     }
+    return found | _shares(found, true, proba.argmax(axis=1), groups)
+
+
+def _shares(found: dict[str, Any], true: Array, predicted: Array, groups: Any) -> dict[str, Any]:
+    """The intervals of shares, with a width even where all rows of the share are right or wrong."""
+    right, groups = true == predicted, np.arange(len(true)) if groups is None else np.asarray(groups)
+    shares: dict[str, Any] = {"accuracy": widened(found["accuracy"], right, groups)}
+    for name, codes in (("recall", true), ("precision", predicted)):
+        own = [codes == code for code in range(len(found[name]))]
+        shares[name] = [widened(ends, right[rows], groups[rows]) for ends, rows in zip(found[name], own, strict=True)]
+    return shares
 
 
 def _from_counts(counts: Array) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError
-from ferkit.evaluate.bootstrap import mean_interval
+from ferkit.evaluate.bootstrap import accuracy_interval
 from ferkit.labels import ordered
 
 Array = NDArray[Any]
@@ -43,10 +43,10 @@ def evaluate(
     -------
     dict
         ``n``, ``labels`` (order of ``per_class`` and ``confusion``: ferkit's), ``accuracy``, ``accuracy_ci`` (95 %,
-        percentile bootstrap), ``accuracy_found`` (None where none was found), ``balanced_accuracy``,
-        ``macro_precision``, ``macro_recall``, ``macro_f1``, ``per_class`` (precision, recall, f1, support by label; 0
-        where there is nothing to divide by), ``confusion`` (rows are the true labels), ``log_loss``, ``ece`` (expected
-        calibration error), ``not_found`` (share of rows).
+        percentile bootstrap; Wilson's where that has no width, as where all are right), ``accuracy_found`` (None where
+        none was found), ``balanced_accuracy``, ``macro_precision``, ``macro_recall``, ``macro_f1``, ``per_class``
+        (precision, recall, f1, support by label; 0 where there is nothing to divide by), ``confusion`` (rows
+        are the true labels), ``log_loss``, ``ece`` (expected calibration error), ``not_found`` (share of rows).
 
     Raises
     ------
@@ -78,7 +78,7 @@ def evaluate(
         "n": len(true),
         "labels": labels,
         "accuracy": float(right.mean()),
-        "accuracy_ci": list(mean_interval(right, groups, seed)),
+        "accuracy_ci": list(accuracy_interval(right, groups, seed)),
         "accuracy_found": float(right[found].mean()) if found.any() else None,
         "balanced_accuracy": float(by_class["recall"][occurs].mean()),
         "macro_precision": float(by_class["precision"][occurs].mean()),

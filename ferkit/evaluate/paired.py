@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from ferkit.errors import DataError, InputError
-from ferkit.evaluate.bootstrap import mean_interval
+from ferkit.evaluate.bootstrap import accuracy_interval, mean_interval
 from ferkit.evaluate.predictions import Predictions
 
 
@@ -110,7 +110,7 @@ def compare_all(answers: Mapping[str, Predictions], seed: int = 0) -> dict[str, 
         "left_out": len(set().union(*(own.names for own in answers.values()))) - len(rows[first]),
         "ci_over": "rows" if groups is None else "groups",
         "models": {
-            name: {"accuracy": float(own.mean()), "accuracy_ci": list(mean_interval(own, groups, seed))}
+            name: {"accuracy": float(own.mean()), "accuracy_ci": list(accuracy_interval(own, groups, seed))}
             for name, own in right.items()
         },
         "pairs": pairs,

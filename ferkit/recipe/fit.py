@@ -19,7 +19,7 @@ from ferkit.errors import DataError, PictureError
 from ferkit.labels import ordered
 from ferkit.recipe import registry
 from ferkit.recipe.build import build, describe
-from ferkit.recipe.rows import Rows, check_classes, divide, relabelled, wanted
+from ferkit.recipe.rows import Rows, check_classes, check_groups, divide, relabelled, wanted
 from ferkit.recipe.schema import Recipe
 from ferkit.recipe.search import best_settings
 from ferkit.records import Faces, Features
@@ -227,6 +227,8 @@ def fit_material(
     hashes, known = store.seen_hashes(material.faces), seen_by_networks(pipeline)
     seen = np.isin(hashes, known)
     rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name, seen)
+    if _cross_fits(pipeline[-1], rows):
+        check_groups(material.labels[rows.train], rows.groups[rows.train])
     found = _search(recipe, pipeline, material, rows, tell) if recipe.search else {}
     X, fusion, groups, y = _train_rows(recipe, pipeline, material, rows, tell)
     tell(f"model ({recipe.model.kind})", 0, 0)
@@ -372,6 +374,14 @@ def _augmented(recipe: Recipe, faces: Faces, y: NDArray[Any], groups: NDArray[An
     return more, labels, np.concatenate([groups] * (1 + copies))
 
 
+def _cross_fits(model: Any, rows: Rows) -> bool:
+    """Whether a model is fitted on parts of the training rows too, for its calibration or its fusion."""
+    takes = signature(model.fit).parameters
+    if "fusion" in takes and len(rows.held_out):
+        return False
+    return "groups" in takes and getattr(model, "calibrate", True)
+
+
 def _fit_model(model: Any, X: Any, y: NDArray[Any], groups: NDArray[Any], fusion: NDArray[np.bool_] | None) -> None:
     known = {"groups": groups, "fusion": fusion}
     takes = signature(model.fit).parameters
@@ -430,7 +440,12 @@ def _manifest(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows
         "name": recipe.name,
         "recipe": recipe.text,
         "settings": describe(pipeline),
-        "data": {"kind": material.kind, "fingerprint": _fingerprint(material, used), "held_out": rows.held_out_name},
+        "data": {
+            "kind": material.kind,
+            "fingerprint": _fingerprint(material, used),
+            "held_out": rows.held_out_name,
+            "note": rows.note,
+        },
         "rows": {
             "train": len(rows.train),
             "augmented": len(rows.train) * copies,

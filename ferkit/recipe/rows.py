@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from ferkit.errors import DataError, RecipeError
 from ferkit.labels import EXPRESSIONS, ordered
 from ferkit.model.folds import fold_of
+from ferkit.recipe import registry
 from ferkit.recipe.schema import Recipe
 from ferkit.recipe.text import nearest
 from ferkit.records import Faces
 from ferkit.sources import Dataset, near_duplicates
-from ferkit.sources.duplicates import connected
+from ferkit.sources.duplicates import NEEDED, groups_of
 
 PARTS = 20
-"""A share is held out in parts of this many."""
+"""Groups are looked at in the order of this many even parts when a share is held out."""
 AUTO_SHARE = 0.2
 
 
@@ -40,6 +41,8 @@ class Rows:
         Held-out rows left out because a network of the features was trained on them.
     held_out_name : str
         What the held-out rows are.
+    note : str
+        Why a share of some class could not be held out; empty where it could.
     """
 
     train: NDArray[np.intp]
@@ -48,6 +51,7 @@ class Rows:
     twins: int
     seen: int
     held_out_name: str
+    note: str = ""
 
 
 def relabelled(dataset: Dataset, recipe: Recipe) -> Dataset:
@@ -112,13 +116,26 @@ def divide(
         What is held out, as ``wanted`` says it.
     seen : ndarray of shape (n,), dtype bool
         Rows that a network of the features was trained on; it would be over-sure of them.
+
+    Raises
+    ------
+    DataError
+        A fusion lacks groups of a class, most held-out rows were seen, or classes are missing on a side.
     """
     pairs = near_duplicates(faces.crops)
     groups = groups_of(pairs, subjects, len(faces))
-    twins = np.zeros(len(faces), bool)
+    twins, note = np.zeros(len(faces), bool), ""
     if name != "none" and not held_out.any():
         share = recipe.held_out if isinstance(recipe.held_out, float) else AUTO_SHARE
-        held_out = _share(labels, groups, share, recipe.seed)
+        least = 2 if registry.fuses(recipe.model.kind) else 1
+        held_out = _share(labels, groups, share, recipe.seed, least)
+        poor = [label for label in ordered(labels.tolist()) if len(set(groups[held_out & (labels == label)])) < least]
+        note = _too_few(labels, groups, poor, NEEDED)
+        if poor and least > 1:
+            drop = f", or leave out: --set labels.{poor[0]}=drop" if len(set(labels)) - len(poor) > 1 else ""
+            raise DataError(f"Got {note}: collect more{drop}")
+        held_out &= len(set(labels[held_out])) > 1
+        name = name if held_out.any() else "none"
     elif recipe.leave_out_twins:
         crossing = pairs[held_out[pairs[:, 0]] != held_out[pairs[:, 1]]]
         twins[crossing.ravel()] = True
@@ -132,26 +149,65 @@ def divide(
         )
     check_classes(labels, train, fresh)
     left_out = int(held_out.sum() - fresh.sum())
-    return Rows(np.flatnonzero(train), np.flatnonzero(fresh), groups, int(twins.sum()), left_out, name)
+    return Rows(np.flatnonzero(train), np.flatnonzero(fresh), groups, int(twins.sum()), left_out, name, note)
 
 
-def groups_of(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
-    """Number of the group of each of ``n`` rows: near-duplicates, and rows of one person, share one."""
-    if subjects is None:
-        return connected(pairs, n)
-    same = [np.flatnonzero(subjects == person) for person in sorted(set(subjects) - {""})]
-    chains = [np.column_stack([rows[:-1], rows[1:]]) for rows in same]
-    return connected(np.concatenate([pairs, *chains]), n)
+def _share(labels: NDArray[Any], groups: NDArray[np.intp], share: float, seed: int, least: int) -> NDArray[np.bool_]:
+    """About this share of each class, whole groups; ``least`` groups of a class that has ``NEEDED``, else none."""
+    counts = _counts(labels, groups)
+    has, total = counts > 0, counts.sum(axis=0)
+    missing = share * total
+    spare = has.sum(axis=0) - (NEEDED - least)
+    held_out = np.zeros(len(counts), bool)
+    if (spare < least).all():
+        return held_out[groups]
+
+    def take(group: int) -> None:
+        if not held_out[group] and (spare[has[group]] > 0).all():
+            held_out[group] = True
+            np.subtract(missing, counts[group], out=missing)
+            np.subtract(spare, has[group], out=spare)
+
+    part = np.zeros(len(counts), np.intp)
+    part[groups] = fold_of(np.unique(labels, return_inverse=True)[1], groups, PARTS, seed)
+    order = np.argsort(-part, kind="stable")
+    for group in order:
+        if (abs(missing - counts[group]) / total).sum() < (abs(missing) / total).sum():
+            take(group)
+    for code in np.flatnonzero(has[held_out].sum(axis=0) < least):
+        small_first = order[np.argsort(counts[order].sum(axis=1), kind="stable")]
+        for group in small_first[has[small_first, code]]:
+            if has[held_out, code].sum() < least:
+                take(group)
+    return held_out[groups]
 
 
-def _share(labels: NDArray[Any], groups: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
-    """About this share of each class, whole groups; a class that lies in one group stays on the training side."""
+def _counts(labels: NDArray[Any], groups: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Rows of each class (columns, sorted) in each group."""
     codes = np.unique(labels, return_inverse=True)[1]
-    fold = fold_of(codes, groups, PARTS, seed)
-    order = np.arange(fold.max(), -1, -1)
-    taken = int(np.abs(np.cumsum(np.bincount(fold)[order]) - share * len(labels)).argmin()) + 1
-    held_out = np.isin(fold, order[:taken])
-    return held_out & np.isin(labels, np.unique(labels[~held_out]))
+    counts = np.zeros((groups.max() + 1, codes.max() + 1), np.intp)
+    np.add.at(counts, (groups, codes), 1)
+    return counts
+
+
+def _too_few(labels: NDArray[Any], groups: NDArray[np.intp], poor: list[str], needed: int) -> str:
+    """The classes ``poor``, with the pictures and groups that they have, and how many were needed."""
+    if not poor:
+        return ""
+    found = [(len(rows := groups[labels == name]), len(set(rows)), name) for name in poor]
+    said = [f"{n} picture{'s' * (n > 1)} of {name!r}" + f" that count as {k}" * (k < n) for n, k, name in found[:3]]
+    more = f" and {len(poor) - 3} more labels" if len(poor) > 3 else ""
+    once = " (near-duplicates, and pictures of one person, count once)" if any(k < n for n, k, _ in found) else ""
+    least = max(needed, 1 + min(k for _, k, _ in found))
+    return f"{', '.join(said)}{more}{once}, expected at least {least}{' of each' * (len(poor) > 1)}"
+
+
+def check_groups(labels: NDArray[Any], groups: NDArray[np.intp]) -> None:
+    """Refuse rows that cannot be cross-fitted: without one of their groups, a single class would be left."""
+    classes = ordered(labels.tolist())
+    poor = [name for name in classes if len(set(groups[labels == name])) < 2]
+    if poor and (len(classes) == 2 or len(set(groups)) == 1):
+        raise DataError(f"Got {_too_few(labels, groups, poor, 2)} to calibrate on: collect more.")
 
 
 def check_classes(labels: NDArray[Any], train: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:

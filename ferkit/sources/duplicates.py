@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from ferkit.errors import InputError
 from ferkit.sources.images import to_grey
 
+NEEDED = 3
+"""Groups of a label from which some can be held out: a fusion takes two and leaves its bases one, another model takes
+one and leaves two, because calibration sets one aside again."""
+
 _SIDE = 48
 _COARSE = 16
 _ROWS = 2048
@@ -84,6 +88,15 @@ def connected(pairs: NDArray[np.intp], n: int) -> NDArray[np.intp]:
 
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return connected_components(graph, directed=False)[1].astype(np.intp)
+
+
+def groups_of(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
+    """Number of the group of each of ``n`` rows: near-duplicates, and rows of one person, share one."""
+    if subjects is None:
+        return connected(pairs, n)
+    same = [np.flatnonzero(subjects == person) for person in sorted(set(subjects) - {""})]
+    chains = [np.column_stack([rows[:-1], rows[1:]]) for rows in same]
+    return connected(np.concatenate([pairs, *chains]), n)
 
 
 def shrunk(picture: Any) -> NDArray[np.uint8]:

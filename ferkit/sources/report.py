@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.sources.dataset import Dataset
-from ferkit.sources.duplicates import near_duplicates, shrunk
+from ferkit.sources.duplicates import NEEDED, groups_of, near_duplicates, shrunk
+
+LISTED = 1000
+"""Pairs that are named at most; the text names ten."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,33 @@ class Pairs:
     within: int
     across: int
     labels_differ: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures that are the same, or nearly.
+
+    Parameters
+    ----------
+    first, second : str
+        Their names in the set.
+    exact : bool
+        Whether all pixels are the same.
+    across, labels_differ : bool
+        Whether they stand in two splits, and under two labels.
+    """
+
+    first: str
+    second: str
+    exact: bool
+    across: bool
+    labels_differ: bool
+
+    def line(self) -> str:
+        """The pair as a line of text."""
+        marks = [self.exact and "same pixels", self.across and "two splits", self.labels_differ and "different labels"]
+        said = ", ".join(mark for mark in marks if mark)
+        return f"  {self.first}  {self.second}" + (f"  ({said})" if said else "")
 
 
 @dataclass(frozen=True)
@@ -57,6 +87,13 @@ class Report:
         Same pixels.
     near : Pairs or None
         Correlation above 0.95 as in ``near_duplicates``, the exact ones among them; None where not looked for.
+    distinct : dict of str to int or None
+        Pictures of each class when near duplicates, and pictures of one person, count once.
+    pairs : list of Pair
+        The first 1,000 of both, those across splits first, then those with different labels. A picture that is there
+        many times is paired with its next copy, and also with the others where near duplicates are looked for.
+    pairs_left_out : int
+        Pairs beyond these.
     """
 
     kind: str
@@ -70,6 +107,9 @@ class Report:
     skipped: list[tuple[str, str]]
     exact: Pairs
     near: Pairs | None
+    distinct: dict[str, int] | None
+    pairs: list[Pair]
+    pairs_left_out: int
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON."""
@@ -83,6 +123,9 @@ class Report:
         people = "not named" if self.subjects is None else f"{self.subjects}, {self.subjects_across} in several splits"
         near = "not looked for" if self.near is None else _said(self.near)
         broken = [f"  {name}: {reason}" for name, reason in self.skipped[:10]]
+        twins = [pair.line() for pair in self.pairs[:10]]
+        if more_twins := len(self.pairs) - len(twins) + self.pairs_left_out:
+            twins.append(f"  and {more_twins} more")
         more_broken = [f"  and {len(self.skipped) - 10} more"] if len(self.skipped) > 10 else []
         return [
             head,
@@ -93,9 +136,20 @@ class Report:
             f"persons           {people}",
             f"exact duplicates  {_said(self.exact)}",
             f"near duplicates   {near}",
+            *twins,
+            *self._few(),
             f"skipped           {len(self.skipped)}",
             *broken,
             *more_broken,
+        ]
+
+    def _few(self) -> list[str]:
+        """Classes of which too little is left when near duplicates count once."""
+        totals = {name: sum(by_class[name] for by_class in self.counts.values()) for name in self.classes}
+        return [
+            f"  {totals[name]} of {name!r} count as {n}: ferkit fit needs {NEEDED} to hold some out, collect more"
+            for name, n in (self.distinct or {}).items()
+            if n < min(NEEDED, totals[name])
         ]
 
     def _table(self) -> list[str]:
@@ -145,6 +199,8 @@ def inspect(dataset: Dataset, *, near: bool = True, advance: Callable[[int], Any
         digests.append(blake2b(picture.tobytes() + str(picture.shape).encode(), digest_size=16).digest())
         small[i] = shrunk(picture)
         advance(1)
+    found = near_duplicates(small) if near else None
+    listed, left_out = _named(dataset, digests, found)
     return Report(
         kind=dataset.kind,
         n=len(dataset),
@@ -156,7 +212,10 @@ def inspect(dataset: Dataset, *, near: bool = True, advance: Callable[[int], Any
         subjects_across=_subjects_across(dataset),
         skipped=list(dataset.skipped),
         exact=_exact(dataset, digests),
-        near=_near(dataset, near_duplicates(small)) if near else None,
+        near=None if found is None else _near(dataset, found),
+        distinct=None if found is None else _distinct(dataset, found),
+        pairs=listed,
+        pairs_left_out=left_out,
     )
 
 
@@ -185,6 +244,36 @@ def _exact(dataset: Dataset, digests: list[bytes]) -> Pairs:
 
 def _pairs_in(keys: list[Any]) -> int:
     return sum(n * (n - 1) // 2 for n in Counter(keys).values())
+
+
+def _named(dataset: Dataset, digests: list[bytes], near: NDArray[np.intp] | None) -> tuple[list[Pair], int]:
+    """The pairs to name, those that matter most first, and how many are left out."""
+    last: dict[bytes, int] = {}
+    pairs = set() if near is None else set(map(tuple, near.tolist()))
+    for i, digest in enumerate(digests):
+        if digest in last:
+            pairs.add((last[digest], i))
+        last[digest] = i
+    splits, labels = dataset.splits, dataset.labels
+    order = sorted(
+        pairs, key=lambda pair: (splits[pair[0]] == splits[pair[1]], labels[pair[0]] == labels[pair[1]], pair)
+    )
+    named = [
+        Pair(
+            str(dataset.names[a]),
+            str(dataset.names[b]),
+            digests[a] == digests[b],
+            bool(splits[a] != splits[b]),
+            bool(labels[a] != labels[b]),
+        )
+        for a, b in order[:LISTED]
+    ]
+    return named, len(order) - len(named)
+
+
+def _distinct(dataset: Dataset, near: NDArray[np.intp]) -> dict[str, int]:
+    groups = groups_of(near, dataset.subjects, len(dataset))
+    return {name: len(set(groups[dataset.labels == name])) for name in dataset.classes}
 
 
 def _near(dataset: Dataset, pairs: NDArray[np.intp]) -> Pairs:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ferkit.errors import DataError, InputError
+from ferkit.files import replacing
 from ferkit.labels import colour
 from ferkit.sources.dataset import Dataset
 
@@ -52,7 +53,7 @@ def contact_sheet(dataset: Dataset, *, per_class: int = 12, tile: int = 72, seed
 
 
 def save_picture(picture: NDArray[np.uint8], path: str | Path) -> None:
-    """Write a picture, in the format that its suffix names.
+    """Write a picture whole, in the format that its suffix names; a failure leaves what was there.
 
     Raises
     ------
@@ -61,12 +62,26 @@ def save_picture(picture: NDArray[np.uint8], path: str | Path) -> None:
     DataError
         It cannot be written.
     """
-    if Path(path).suffix.lower() not in Image.registered_extensions():
-        raise InputError(f"Got path={str(path)!r}, expected a picture's name such as sheet.png.")
+    kind = picture_format(path)
     try:
-        Image.fromarray(picture).save(path)
+        with replacing(path) as file:
+            Image.fromarray(picture).save(file, kind)
     except OSError as error:
         raise DataError(f"Got path={str(path)!r} ({error}), expected a place that can be written to.") from error
+
+
+def picture_format(path: str | Path) -> str:
+    """Format of a picture to write, such as ``PNG``, by its suffix.
+
+    Raises
+    ------
+    InputError
+        The suffix is not that of a picture that can be written.
+    """
+    kind = Image.registered_extensions().get(Path(path).suffix.lower(), "")
+    if kind not in Image.SAVE:
+        raise InputError(f"Got path={str(path)!r}, expected a picture's name such as sheet.png.")
+    return kind
 
 
 def _tile(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

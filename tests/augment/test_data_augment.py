@@ -37,6 +37,18 @@ def test_one_photo_and_another_seed(tmp_path):
     assert not np.array_equal(a, b)
 
 
+def test_what_it_shows_is_not_written_over(tmp_path):
+    people = tmp_path / "set" / "anger"
+    people.mkdir(parents=True)
+    photo = people / "a.png"
+    Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (150, 1))).save(photo)
+    before = photo.read_bytes()
+    for path in (photo, people.parent):
+        assert run(str(path), "--show", str(photo)).exit_code == 2
+    assert photo.read_bytes() == before
+    assert "picture's name" in str(run(str(photo), "--show", str(tmp_path / "a.xyz")).exception)
+
+
 def test_picture_without_a_face_shows_its_middle(tmp_path):
     path = tmp_path / "wall.png"
     Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (150, 1))).save(path)

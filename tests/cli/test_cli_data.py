@@ -80,7 +80,22 @@ def test_inspect_counts_broken_pictures_and_says_so_in_its_exit_code(run, photos
 
 def test_inspect_errors(run, photos, tmp_path):
     assert isinstance(run("inspect", tmp_path / "gone").exception, DataError)
-    assert isinstance(run("inspect", photos, "--json", tmp_path / "no" / "r.json").exception, DataError)
+    assert run("inspect", photos, "--json", tmp_path / "no" / "r.json").exit_code == 2
+    assert isinstance(run("inspect", photos, "--sheet", tmp_path / "s.xyz").exception, InputError)
+
+
+def test_inspect_writes_over_nothing_that_it_reads(run, photos, tmp_path):
+    table = tmp_path / "lab.csv"
+    table.write_text("image,label\nphotos/happy/Person0_0001.png,happy\nphotos/sad/Person3_0001.png,sad\n")
+    picture = photos / "happy" / "Person0_0001.png"
+    before = table.read_bytes(), picture.read_bytes()
+    new = tmp_path / "new.png"
+    for args in (("--json", table), ("--sheet", picture), ("--json", picture), ("--sheet", new, "--json", new)):
+        done = run("inspect", table, *args)
+        assert done.exit_code == 2
+        assert "which is also read or written" in done.stderr
+    assert (table.read_bytes(), picture.read_bytes()) == before
+    assert not new.exists()
 
 
 def test_progress_only_on_a_terminal(run, photos, tmp_path, monkeypatch):
@@ -237,6 +252,7 @@ def test_collect_numbers_on_and_overwrites_nothing(run, clip, tmp_path):
     done = run("collect", out, "--label", "happiness", "--source", clip, "--max", 3, "--every", 2)
     assert done.exit_code == 0, done.output
     assert done.output.startswith("3 pictures saved")
+    assert "They count as 1, because near-duplicates count once" in done.stderr
     first = (out / "happiness" / "happiness_00001.png").read_bytes()
     (out / "happiness" / "notes.txt").write_text("mine")
     collect(clip, "happiness", out, most=2, every=1)
@@ -264,7 +280,7 @@ def test_collect_counts_frames_without_a_face(tmp_path):
         writer.write(np.full((120, 160, 3), 120, np.uint8))
     writer.release()
     done = collect(tmp_path / "wall.avi", "x", tmp_path / "out", every=1)
-    assert (done.saved, done.frames, done.without_face) == (0, 4, 4)
+    assert (done.saved, done.frames, done.without_face, done.distinct) == (0, 4, 4, 0)
 
 
 @pytest.mark.parametrize("label", ["", " ", "a/b", "..", "a\\b", "con:x", ".hidden"])

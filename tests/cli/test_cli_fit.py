@@ -114,7 +114,8 @@ def test_folders_of_pictures_with_broken_ones(run, tmp_path):
         Image.fromarray(people.pictures[i]).save(folder / f"{i}.png")
     (tmp_path / "faces" / "anger" / "bad.png").write_text("this is text")
     done = run("fit", "hog_svm", *QUICK[:4], "--data", tmp_path / "faces", "-o", "m.ferkit")
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, "pictures were skipped"
+    assert store.load(tmp_path / "m.ferkit").labels
     assert "1 pictures that cannot be read" in done.output
     assert "bad.png" in done.stderr
 
@@ -137,6 +138,71 @@ def test_what_goes_wrong_takes_one_line(run, tmp_path, args, error):
     assert done.stderr.startswith("Error: ")
     assert error in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-o", "faces.csv"],
+        ["-o", "own.yaml"],
+        ["--json", "faces.csv"],
+        ["--predictions", "faces.csv"],
+        ["-o", "m.ferkit", "--json", "m.ferkit"],
+        ["--json", "new.json", "--predictions", "new.json"],
+    ],
+)
+def test_what_is_read_or_written_already_is_refused(run, drawn, args):
+    recipe = (ROOT / "pipelines" / "hog_svm.yaml").read_text()
+    Path("own.yaml").write_text(recipe)
+    done = run("fit", "own.yaml", *QUICK, *args)
+    assert done.exit_code == 2
+    assert "which is also read or written" in done.stderr
+    assert (Path("faces.csv").read_text(), Path("own.yaml").read_text()) == (drawn, recipe)
+
+
+def test_a_picture_of_the_set_is_not_written_over(run, tmp_path):
+    recordings(tmp_path / "faces", 3)
+    picture = tmp_path / "faces" / "anger" / "0.png"
+    before = picture.read_bytes()
+    done = run("fit", "hog_svm", "--data", "faces", "--json", picture, "--cache", "none")
+    assert (done.exit_code, picture.read_bytes()) == (2, before)
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (["--predictions", "no/p.csv"], "expected a file in a folder that exists"),
+        (["--json", "no/p.json"], "expected a file in a folder that exists"),
+        (["--jobs", "0"], "Got 0, expected 1 or more, or -1"),
+        (["--jobs", "-2"], "Got -2, expected 1 or more, or -1"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_fit(run, tmp_path, args, error):
+    done = run("fit", "hog_svm", *QUICK, *args)
+    assert done.exit_code == 2
+    assert error in done.stderr
+    assert not (tmp_path / "hog_svm.ferkit").exists()
+
+
+def recordings(folder, n_labels):
+    """A folder with one recording of a face for each label, so that its pictures are near-duplicates."""
+    people = sample(n=7)
+    for label, face in list(zip(people.labels, people.pictures, strict=True))[:n_labels]:
+        (folder / label).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(face + np.uint8(i)).save(folder / label / f"{i}.png")
+
+
+def test_one_recording_of_each_label(run, tmp_path):
+    recordings(tmp_path / "two", 2)
+    two = run("fit", "hog_svm", "--data", "two", "--cache", "none")
+    assert two.exit_code == 1
+    assert "4 pictures of 'anger' that count as 1" in two.stderr
+    assert "expected at least 2 of each to calibrate on: collect more" in two.stderr
+    recordings(tmp_path / "three", 3)
+    three = run("fit", "hog_svm", "--data", "three", "--cache", "none")
+    assert three.exit_code == 0, three.output
+    assert "validation: none, no rows were held out: got 4 pictures of 'anger' that count as 1" in three.output
 
 
 def test_a_folder_with_one_class(run, tmp_path):

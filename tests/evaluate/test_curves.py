@@ -132,6 +132,17 @@ def test_resamples_are_those_of_the_mean():
         np.testing.assert_allclose(np.quantile(means, [0.025, 0.975]), mean_interval(values, groups))
 
 
+def test_intervals_of_shares_have_a_width_where_all_are_right():
+    true = np.repeat([0, 1, 2], [5, 3, 0])
+    found = intervals(true, np.eye(3)[true])
+    assert found["accuracy"] == pytest.approx([float(end) for end in wilson(8, 8)])
+    assert found["recall"][1] == found["precision"][1] == pytest.approx([float(end) for end in wilson(3, 3)])
+    assert np.isnan(found["recall"][2]).all()
+    by_person = intervals(true, np.eye(3)[true], np.repeat([0, 1], 4))
+    assert by_person["recall"][0] == pytest.approx([float(end) for end in wilson(2, 2)])
+    assert by_person["recall"][1] == pytest.approx([float(end) for end in wilson(1, 1)])
+
+
 def test_intervals_agree_with_resampling_by_hand(answers):
     true = np.array([CLASSES.index(label) for label in answers.y_true])
     found = intervals(true, answers.proba)

@@ -11,7 +11,7 @@ from sklearn import metrics as theirs
 
 from ferkit.errors import InputError
 from ferkit.evaluate import compare, confusion_table, evaluate, table
-from ferkit.evaluate.bootstrap import mean_interval
+from ferkit.evaluate.bootstrap import accuracy_interval, mean_interval, wilson
 from ferkit.evaluate.metrics import calibration_error
 from ferkit.evaluate.text import comparison
 
@@ -106,6 +106,24 @@ def test_the_interval_is_that_of_a_binomial():
     np.testing.assert_allclose([low, high], expected, atol=0.006)
     assert mean_interval(values) == (low, high)
     assert mean_interval(values, seed=1) != (low, high)
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_the_interval_has_a_width_where_all_or_none_are_right(share):
+    right = np.full(20, bool(share))
+    ends = pytest.approx([float(end) for end in wilson(20 * share, 20)])
+    assert accuracy_interval(right) == ends
+    assert evaluate(["a" if share else "b"] * 20, [[0.9, 0.1]] * 20, ["a", "b"])["accuracy_ci"] == ends
+    persons = np.repeat(range(5), 4)
+    assert accuracy_interval(right, persons) == pytest.approx([float(end) for end in wilson(5 * share, 5)])
+
+
+def test_one_person_makes_a_wide_interval_and_others_stay_as_they_are():
+    right = np.arange(20) < 15
+    low, high = accuracy_interval(right, np.zeros(20))
+    assert low < 0.2
+    assert high > 0.95
+    assert accuracy_interval(right) == mean_interval(right)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():

@@ -10,7 +10,7 @@ from PIL import Image
 from ferkit import recipe, store
 from ferkit.errors import DataError, InputError, RecipeError
 from ferkit.features import FeatureCache, NetworkFeatures
-from ferkit.recipe.rows import divide, wanted
+from ferkit.recipe.rows import _share, check_groups, divide, wanted
 from ferkit.records import Faces
 from ferkit.sources import Dataset, Pictures, sample
 
@@ -191,6 +191,58 @@ def test_a_class_in_one_cluster_stays_on_the_training_side():
     rows = divided(SMALL, faces, ["fear"] * 20 + ["anger", "sadness"] * 20, np.zeros(60, bool))
     assert set(range(20)) <= set(rows.train)
     assert len(rows.held_out) > 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "held"),
+    [
+        ("a" * 10 + "b" * 10, range(20), {"a": 2, "b": 2}),
+        ("a" * 5 + "b" * 6, range(11), {"a": 1, "b": 1}),
+        ("a" * 90 + "b" * 7 + "c" * 3, range(100), {"a": 18, "b": 1, "c": 1}),
+        ("a" * 10 + "b" * 10, [0] * 5 + [1] * 3 + list(range(2, 14)), {"a": 2, "b": 2}),
+        ("aabbb", range(5), {"a": 0, "b": 1}),
+        ("ab" * 25, np.arange(50) // 10, {"a": 5, "b": 5}),
+        ("ab" * 10, np.arange(20) // 10, {"a": 0, "b": 0}),
+    ],
+)
+def test_a_share_is_one_of_each_class(labels, groups, held):
+    labels, groups = np.array(list(labels)), np.array(groups)
+    held_out = _share(labels, groups, 0.2, seed=0, least=1)
+    assert {name: int((held_out & (labels == name)).sum()) for name in held} == held
+    assert not set(groups[held_out]) & set(groups[~held_out])
+    for name in held:
+        assert len(set(groups[~held_out & (labels == name)])) >= 2
+
+
+def test_a_fusion_gets_two_groups_of_each_class():
+    labels = np.repeat(["a", "b"], 3)
+    held_out = _share(labels, np.arange(6), 0.2, seed=0, least=2)
+    assert [int((held_out & (labels == name)).sum()) for name in "ab"] == [2, 2]
+
+
+def test_too_few_to_validate_is_said(people):
+    labels = np.repeat(["anger", "fear", "Bored"], [3, 2, 5])
+    faces = noise(10)
+    faces[5:] = faces[5]
+    rows = divided(SMALL, faces, labels, np.zeros(10, bool))
+    assert len(rows.held_out) == 0  # one label alone says nothing
+    assert rows.held_out_name == "none"
+    assert rows.note.startswith("2 pictures of 'fear', 5 pictures of 'Bored' that count as 1 (near-duplicates")
+    with pytest.raises(
+        DataError, match=r"Got 2 pictures of 'fear', 5 pictures of 'Bored' that count as 1 .*least 3 of"
+    ):
+        divided(STACKED, faces, labels, np.zeros(10, bool))
+
+
+def test_one_recording_of_each_of_two_labels_cannot_be_calibrated():
+    labels = np.repeat(["Bored", "fear"], [13, 4])
+    with pytest.raises(
+        DataError, match=r"Got 13 pictures of 'Bored' that count as 1 .* expected at least 2 to calibrate"
+    ):
+        check_groups(labels, np.repeat([0, 1, 2], [13, 2, 2]))
+    with pytest.raises(DataError, match=r"Got 1 picture of 'Bored', expected at least 2 to"):
+        check_groups(labels[12:], np.arange(5))
+    check_groups(np.repeat(["Bored", "fear", "anger"], 2), np.arange(6) // 2)
 
 
 def test_people_without_a_name_are_their_own_group():

@@ -39,6 +39,33 @@ def test_report(data):
     assert json.loads(json.dumps(report.as_dict()))["near"]["across"] == 3
 
 
+def test_pairs_are_named_those_across_splits_first(data):
+    report = inspect(data)
+    named = [(int(pair.first), int(pair.second)) for pair in report.pairs]
+    assert named == [(0, 5), (3, 5), (1, 4), (0, 3)]
+    assert [pair.exact for pair in report.pairs] == [True, True, False, True]
+    assert [pair.labels_differ for pair in report.pairs] == [True, True, False, False]
+    assert [pair.across for pair in report.pairs] == [True, True, True, False]
+    assert "  0  5  (same pixels, two splits, different labels)" in report.lines()
+    assert "  1  4  (two splits)" in report.lines()
+    exact = inspect(data, near=False)
+    assert [(int(pair.first), int(pair.second)) for pair in exact.pairs] == [(3, 5), (0, 3)]
+
+
+def test_many_pairs_are_not_all_named(monkeypatch):
+    faces = np.random.default_rng(0).integers(0, 256, (1, 48, 48), dtype=np.uint8)
+    data = Dataset(np.repeat(faces, 14, axis=0), ["one"] * 14)
+    monkeypatch.setattr("ferkit.sources.report.LISTED", 12)
+    report = inspect(data)
+    assert (len(report.pairs), report.pairs_left_out) == (12, 91 - 12)
+    assert json.loads(json.dumps(report.as_dict()))["pairs_left_out"] == 79
+    lines = report.lines()
+    assert sum("same pixels" in line for line in lines) == 10
+    assert "  and 81 more" in lines
+    assert report.distinct == {"one": 1}
+    assert "  14 of 'one' count as 1: ferkit fit needs 3 to hold some out, collect more" in lines
+
+
 def test_report_as_text(data):
     text = "\n".join(inspect(data).lines())
     assert "table: 6 pictures, 2 classes" in text
@@ -72,6 +99,22 @@ def test_contact_sheet_has_a_row_for_each_class(data, tmp_path):
     assert np.array_equal(sheet, contact_sheet(data, per_class=2, tile=50))
     save_picture(sheet, tmp_path / "sheet.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "sheet.png")), sheet)
+
+
+def test_a_picture_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
+    def broken(self, file, kind):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    monkeypatch.setattr(Image.Image, "save", broken)
+    with pytest.raises(DataError, match="disk full"):
+        save_picture(np.ones((4, 4, 3), np.uint8), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(InputError, match="expected a picture's name"):
+        save_picture(np.zeros((4, 4, 3), np.uint8), tmp_path / "a.psd")
 
 
 def test_contact_sheet_keeps_proportions_and_colour(tmp_path):
