@@ -103,4 +103,5 @@ def _read_folder(path: Path, subjects_from_names: bool, neutral_first: bool, che
         return ckplus.read(path, files, neutral_first=neutral_first, check=check)
     if jaffe.fits(files):
         return jaffe.read(path, files, check=check)
+    ckplus.refuse_unlabelled(path, files)
     return folders.read(path, files, subjects_from_names=subjects_from_names, check=check)

@@ -254,6 +254,15 @@ def test_ck_plus_without_pictures(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("named", [".", "cohn-kanade-images", "cohn-kanade-images/S005", "cohn-kanade-images/S005/001"])
+def test_ck_plus_without_emotion_codes_does_not_take_persons_for_labels(tmp_path, named):
+    for sequence in ("S005/001", "S010/002"):
+        picture(tmp_path / "cohn-kanade-images" / sequence / f"{sequence.replace('/', '_')}_00000001.png")
+    picture(tmp_path / "Landmarks" / "shown.png")
+    with pytest.raises(DataError, match=r"expected Emotion/ too. Name the folder that holds both"):
+        load(tmp_path / named)
+
+
 def test_ck_plus_cut_to_48x48_in_a_wrapping_folder(tmp_path):
     picture(tmp_path / "CK+48" / "anger" / "S010_004_00000017.png", (48, 48))
     picture(tmp_path / "CK+48" / "happy" / "S011_006_00000012.png", (48, 48))
