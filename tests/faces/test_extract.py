@@ -275,6 +275,11 @@ def test_wrong_parameters_are_said_at_fit_and_before(params):
             call(FaceExtractor(**params))
 
 
+def test_a_cascade_that_is_none_is_said_although_faces_are_cropped():
+    with pytest.raises(InputError, match="Haar cascade file"):
+        FaceExtractor(detector=__file__).fit(SMALL)
+
+
 def test_empty():
     with pytest.raises(InputError, match="Got 0 pictures"):
         FaceExtractor().fit([])
