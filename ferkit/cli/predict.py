@@ -105,7 +105,7 @@ def _on_terminal(output: str | None) -> bool:
 
 def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None, form: str | None) -> None:
     """Before any work: the output can be written and is not something that would be lost by it."""
-    from ferkit.sinks import is_url
+    from ferkit.sinks import format_of, is_url
 
     if is_url(output) and form is not None:
         raise click.BadParameter(
@@ -122,6 +122,10 @@ def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None
     if is_picture_name(path) or is_video_name(path) or path.suffix == ".ferkit":
         raise click.BadParameter(
             f"Got {output!r}, expected a name for rows, such as {path.with_suffix('.csv').name!r}.", param_hint="-o"
+        )
+    if form is None and path.suffix and format_of(path) is None:
+        raise click.BadParameter(
+            f"Got {output!r}, expected a name that ends in .csv, .jsonl, .txt or .db, or --format.", param_hint="-o"
         )
     for other in (*inputs, *([model] if model else [])):
         if path.exists() and Path(other).exists() and path.samefile(other):

@@ -83,6 +83,8 @@ def test_the_form_follows_the_file(model, photos, tmp_path, name, form):
 def test_format_goes_before_the_ending(model, photos, tmp_path):
     run(model, photos, "-o", tmp_path / "x.csv", "--format", "jsonl")
     assert json.loads((tmp_path / "x.csv").read_text().splitlines()[0])["face"] == 0
+    assert run(model, photos, "-o", tmp_path / "x.dat", "--format", "csv").exit_code == 0
+    assert list(table((tmp_path / "x.dat").read_text())[0]) == COLUMNS
 
 
 def test_a_table_on_a_terminal(model, photos, monkeypatch):
@@ -154,7 +156,9 @@ def test_a_video_has_times(model, tmp_path):
     assert [int(row["frame"]) for row in table(run(model, path, "--every", "2").stdout)] == [2, 4]
 
 
-@pytest.mark.parametrize("name", ["photo.png", "clip.mp4", "model.ferkit", "missing/out.csv", "."])
+@pytest.mark.parametrize(
+    "name", ["photo.png", "clip.mp4", "model.ferkit", "missing/out.csv", ".", "rows.parquet", "rows.json"]
+)
 def test_an_output_that_would_harm_is_refused_before_work(model, photos, tmp_path, name):
     target = tmp_path / name
     if target.suffix and target.parent.is_dir():
