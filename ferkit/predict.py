@@ -84,7 +84,9 @@ class Predictor:
     def __init__(self, model: Any = None, faces: str = "all", cropped: Any = None) -> None:
         if faces not in FACES:
             raise InputError(f"Got faces={faces!r}, expected one of {list(FACES)}.")
-        self.model = model if hasattr(model, "pipeline") else store.load(model or store.default_path())
+        self.model = (
+            model if hasattr(model, "pipeline") else store.load(store.default_path() if model is None else model)
+        )
         self.faces = faces
         self.counts = Counts()
         self.extractor, self._rest = _parts(self.model.pipeline, cropped)

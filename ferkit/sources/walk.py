@@ -72,6 +72,8 @@ def _frames_of(item: Any, every: int) -> Iterator[Frame | PictureError]:
         yield item
     elif not isinstance(item, (str, Path, int, np.integer)):
         raise InputError(f"Got input of type {type(item).__name__}, expected a path, bytes, pixels or a camera number.")
+    elif item == "":
+        raise PictureError("Got input='', expected a path: an empty one would be the current folder, which is '.'.")
     elif item == "-":
         yield Frame(read_image(sys.stdin.buffer.read(), "standard input"), "-")
     elif is_address(item) or camera_number(item) is not None:

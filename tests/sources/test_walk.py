@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ferkit.errors import InputError, PictureError
+from ferkit.errors import DataError, InputError, PictureError
+from ferkit.live.capture import Capture
 from ferkit.records import Frame
-from ferkit.sources import pictures, sample_video
+from ferkit.sources import frames, load, pictures, sample_video
 from ferkit.sources.walk import files_under
 
 
@@ -81,6 +82,19 @@ def test_videos_and_gifs(tmp_path):
     assert frames[-1].time is None
     assert len(found) - len(frames) == 2
     assert len(list(pictures(tmp_path / "clip.avi", every=2))) == 2
+
+
+def test_an_empty_name_is_not_the_current_folder(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    (error,) = pictures("")
+    assert "Got input=''" in str(error)
+    assert len(list(pictures(["", "b"]))) == 2
+    with pytest.raises(PictureError, match="Got video=''"):
+        list(frames(""))
+    with pytest.raises(DataError, match="Got path=''"):
+        load("")
+    with pytest.raises(InputError, match="Got source=''"):
+        Capture("")
 
 
 def test_standard_input(monkeypatch):
