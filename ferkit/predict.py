@@ -99,7 +99,7 @@ class Predictor:
 
         Parameters
         ----------
-        inputs : str, Path, bytes, ndarray, Frame, int, or a list of these
+        inputs : str, Path, bytes, ndarray, PIL image, open file, Frame, int, or a list of these
             What ``sources.pictures`` takes: files, folders, globs, videos, pixels, ``"-"``.
         every : int, default=1
             Read every n-th frame of videos.
@@ -127,7 +127,8 @@ class Predictor:
 
         Parameters
         ----------
-        frame : Frame or ndarray of shape (h, w) or (h, w, 3), dtype uint8
+        frame : Frame or ndarray of shape (h, w), (h, w, 3) or (h, w, 4)
+            Numbers as ``ferkit.pixels.eight_bit`` takes them.
 
         Returns
         -------

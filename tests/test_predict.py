@@ -185,6 +185,9 @@ def test_read_takes_a_frame_or_pixels(model):
     assert one.probabilities == other.probabilities
     assert (other.source, other.frame, other.time) == ("x", 7, 0.5)
     assert predictor.read(Frame(NO_FACE, "x", 8, 0.6)) == []
+    opaque = np.dstack([ASTRONAUT, np.full(ASTRONAUT.shape[:2], 255, np.uint8)])
+    for pixels in (opaque, ASTRONAUT / 255, ASTRONAUT.astype(np.uint16) * 257):
+        assert [reading.probabilities for reading in predictor.read(pixels)] == [one.probabilities]
 
 
 def test_columns_are_those_of_a_row(model):

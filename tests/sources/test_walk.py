@@ -41,6 +41,22 @@ def test_globs_files_arrays_and_bytes(tree):
     assert names(pictures(str(tree / "*")), tree) == ["a/one.png", "a/deep/three.bmp", "b/two.jpg"]
 
 
+def test_one_picture_of_any_type_needs_no_list(tree):
+    path = tree / "a" / "one.png"
+    frame = Frame(np.zeros((2, 2), np.uint8), "mine")
+    assert list(pictures(frame)) == [frame]
+    data = path.read_bytes()
+    with Image.open(path) as image, path.open("rb") as file:
+        one_by_one = [
+            next(pictures(item)) for item in (bytearray(data), memoryview(data), io.BytesIO(data), image, file)
+        ]
+        file.seek(0)
+        together = list(pictures([bytearray(data), memoryview(data), io.BytesIO(data), image, file]))
+    expected = ["bytes", "bytes", "picture", str(path), str(path)]
+    assert [frame.source for frame in one_by_one] == [frame.source for frame in together] == expected
+    assert {frame.image.shape for frame in together} == {(6, 8, 3)}
+
+
 def test_a_name_with_magic_characters_is_a_file_first(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "[1].png")
     (frame,) = pictures(tmp_path / "[1].png")
