@@ -138,6 +138,18 @@ def test_faces_and_cropped_reach_the_predictor(model, photos):
     assert "1 picture taken as already cropped" in done.stderr
 
 
+def test_missing_and_detector_reach_the_predictor(model, photos, tmp_path):
+    Image.new("RGB", (200, 200), (90, 120, 90)).save(tmp_path / "wall.png")
+    done = run(model, photos / "a.png", tmp_path / "wall.png", "--missing", "skip", "--detector", "haar")
+    assert done.exit_code == 0
+    assert [row["source"] for row in table(done.stdout)] == [str(photos / "a.png")]
+    assert done.stderr == "1 picture without a found face: no row for these.\n"
+    assert len(table(run(model, tmp_path / "wall.png", "--missing", "center").stdout)) == 1
+    refused = run(model, photos, "--detector", __file__)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Error: Got detector=")
+
+
 def test_a_video_has_times(model, tmp_path):
     path = tmp_path / "clip.gif"
     face = Image.fromarray(skimage.data.astronaut()[:300, 80:380])
