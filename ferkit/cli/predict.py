@@ -51,7 +51,9 @@ def predict(
     detector: str | None,
     every: int,
 ) -> None:
-    """Read the expressions of all faces in pictures, folders, globs and videos; "-" is a picture on standard input.
+    """Read the expressions of all faces in pictures, folders, globs and videos.
+
+    INPUT may also be "-", a picture on standard input, or "sample", seven drawn faces.
 
     One row a face: source, frame, time, face, box, label, confidence and one probability a label. Rows come as they are
     ready. A picture that cannot be read is skipped, and the exit code is then 1.

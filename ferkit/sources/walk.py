@@ -24,7 +24,8 @@ def pictures(inputs: Any, every: int = 1) -> Iterator[Frame | PictureError]:
     ----------
     inputs : str, Path, bytes, ndarray, PIL image, open file, Frame, int, or an iterable of these
         Files, folders (searched through, sorted), globs (``"shots/*.jpg"``), videos, animated GIFs, camera numbers,
-        addresses, the bytes or pixels of a picture, or ``"-"`` for the bytes of one picture on standard input.
+        addresses, the bytes or pixels of a picture, ``"-"`` for the bytes of one picture on standard input, or
+        ``"sample"``, where nothing has that name, for seven drawn faces.
     every : int, default=1
         Give every n-th frame of videos.
 
@@ -77,6 +78,10 @@ def _frames_of(item: Any, every: int) -> Iterator[Frame | PictureError]:
         raise PictureError("Got input='', expected a path: an empty one would be the current folder, which is '.'.")
     elif item == "-":
         yield Frame(read_image(sys.stdin.buffer.read(), "standard input"), "-")
+    elif item == "sample" and not Path("sample").exists():
+        from ferkit.sources.drawn import sample_frames
+
+        yield from sample_frames()
     elif is_address(item) or camera_number(item) is not None:
         yield from frames(item, every)
     else:

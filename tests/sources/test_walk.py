@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from ferkit.errors import DataError, InputError, PictureError
+from ferkit.labels import FER2013
 from ferkit.live.capture import Capture
 from ferkit.records import Frame
 from ferkit.sources import frames, load, pictures, sample_video
@@ -55,6 +56,16 @@ def test_one_picture_of_any_type_needs_no_list(tree):
     expected = ["bytes", "bytes", "picture", str(path), str(path)]
     assert [frame.source for frame in one_by_one] == [frame.source for frame in together] == expected
     assert {frame.image.shape for frame in together} == {(6, 8, 3)}
+
+
+def test_sample_is_drawn_where_nothing_has_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = list(pictures("sample"))
+    assert [frame.source for frame in drawn] == [f"sample-{name}" for name in FER2013]
+    assert {frame.image.shape for frame in drawn} == {(320, 320, 3)}
+    (tmp_path / "sample").mkdir()
+    Image.new("L", (5, 5)).save(tmp_path / "sample" / "one.png")
+    assert [frame.source for frame in pictures("sample")] == ["sample/one.png"]
 
 
 def test_a_name_with_magic_characters_is_a_file_first(tmp_path):
