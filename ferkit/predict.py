@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from ferkit import sources, store
 from ferkit.errors import InputError, PictureError
+from ferkit.faces import FaceDetector
 from ferkit.records import Faces, Frame, Reading
 
 FACES = ("all", "largest")
+MISSING = ("center", "skip", "raise")
 
 _BATCH = 16
 """Still pictures whose faces go through the model together."""
@@ -37,7 +39,7 @@ class Counts:
     cropped : int
         Pictures and frames taken as faces that are cropped already.
     not_found : int
-        Still pictures without a found face, where the middle stood in.
+        Still pictures without a found face, where the middle stood in or which were left out.
     frames_without : int
         Frames of videos without a found face, which give no reading.
     skipped : list of PictureError
@@ -64,6 +66,11 @@ class Predictor:
         Which faces of a picture are read.
     cropped : {"auto", True, False} or None, default=None
         Whether pictures are faces that are cropped already; None leaves it to the model's ``faces`` step.
+    missing : {"center", "skip", "raise"} or None, default=None
+        What a still picture without a found face gives: a reading of its middle with ``found`` False, none, or an
+        error in its place; None leaves it to the model's ``faces`` step.
+    detector : {"auto", "dlib", "haar"}, path or None, default=None
+        See ``FaceDetector``; None leaves it to the model's ``faces`` step.
 
     Attributes
     ----------
@@ -81,13 +88,22 @@ class Predictor:
     ...     print(reading)
     """
 
-    def __init__(self, model: Any = None, faces: str = "all", cropped: Any = None) -> None:
+    def __init__(
+        self, model: Any = None, faces: str = "all", cropped: Any = None, missing: Any = None, detector: Any = None
+    ) -> None:
         if faces not in FACES:
             raise InputError(f"Got faces={faces!r}, expected one of {list(FACES)}.")
-        self.model = model if hasattr(model, "pipeline") else store.load(model or store.default_path())
+        if missing not in (None, *MISSING):
+            raise InputError(f"Got missing={missing!r}, expected one of {list(MISSING)}.")
+        if detector is not None:
+            FaceDetector(detector).check()
+        self.model = (
+            model if hasattr(model, "pipeline") else store.load(store.default_path() if model is None else model)
+        )
         self.faces = faces
         self.counts = Counts()
-        self.extractor, self._rest = _parts(self.model.pipeline, cropped)
+        self.extractor, self._rest = _parts(self.model.pipeline, cropped=cropped, detector=detector)
+        self.missing: str = missing or self.extractor.missing
         column = {str(name): i for i, name in enumerate(self.model.pipeline.classes_)}
         self.labels: list[str] = list(self.model.labels)
         self._columns = [column[name] for name in self.labels]
@@ -97,7 +113,7 @@ class Predictor:
 
         Parameters
         ----------
-        inputs : str, Path, bytes, ndarray, Frame, int, or a list of these
+        inputs : str, Path, bytes, ndarray, PIL image, open file, Frame, int, or a list of these
             What ``sources.pictures`` takes: files, folders, globs, videos, pixels, ``"-"``.
         every : int, default=1
             Read every n-th frame of videos.
@@ -105,8 +121,8 @@ class Predictor:
         Yields
         ------
         Reading or PictureError
-            One reading a face, largest first. A still picture without a face gives one reading of its middle with
-            ``found`` False (or an error, where the model says ``missing="raise"``); such a frame of a video gives none.
+            One reading a face, largest first. A still picture without a face gives what ``missing`` says, one reading
+            of its middle with ``found`` False by default; such a frame of a video gives none.
             An input that cannot be read comes as the error that says why.
         """
         waiting: list[tuple[Frame, Faces] | PictureError] = []
@@ -125,7 +141,8 @@ class Predictor:
 
         Parameters
         ----------
-        frame : Frame or ndarray of shape (h, w) or (h, w, 3), dtype uint8
+        frame : Frame or ndarray of shape (h, w), (h, w, 3) or (h, w, 4)
+            Numbers as ``ferkit.pixels.eight_bit`` takes them.
 
         Returns
         -------
@@ -148,7 +165,7 @@ class Predictor:
         Yields
         ------
         (Frame, Faces) or PictureError
-            Where no face is found in a still picture, its middle with ``found`` False.
+            Where no face is found in a still picture, what ``missing`` says.
         """
         with closing(sources.pictures(inputs)) as frames:  # type: ignore[type-var]
             yield from map(self._met, frames)
@@ -167,9 +184,10 @@ class Predictor:
         counts, still = self.counts, frame.time is None
         found = self.extractor.find(frame.image)
         if not len(found) and still:
-            if self.extractor.missing == "raise":
+            if self.missing == "raise":
                 raise PictureError(f"Got picture={frame.source!r} without a face, expected one.")
-            found = self.extractor.center(frame.image)
+            if self.missing == "center":
+                found = self.extractor.center(frame.image)
             counts.not_found += 1
         elif not len(found):
             counts.frames_without += 1
@@ -224,7 +242,13 @@ class Predictor:
 
 
 def readings(
-    inputs: Any, model: Any = None, faces: str = "all", cropped: Any = None, every: int = 1
+    inputs: Any,
+    model: Any = None,
+    faces: str = "all",
+    cropped: Any = None,
+    every: int = 1,
+    missing: Any = None,
+    detector: Any = None,
 ) -> Iterator[Reading | PictureError]:
     """Readings of everything that is named, in order, as they are ready.
 
@@ -232,7 +256,7 @@ def readings(
     ----------
     inputs : str, Path, bytes, ndarray, Frame, int, or a list of these
         Files, folders, globs, videos, pixels, ``"-"``.
-    model, faces, cropped
+    model, faces, cropped, missing, detector
         As for ``Predictor``.
     every : int, default=1
         Read every n-th frame of videos.
@@ -242,7 +266,7 @@ def readings(
     Reading or PictureError
         As ``Predictor.readings`` gives them.
     """
-    return Predictor(model, faces, cropped).readings(inputs, every)
+    return Predictor(model, faces, cropped, missing, detector).readings(inputs, every)
 
 
 def columns(labels: list[str]) -> list[str]:
@@ -250,14 +274,12 @@ def columns(labels: list[str]) -> list[str]:
     return list(Reading("", 0, None, 0, (0, 0, 0, 0), "", 0.0, dict.fromkeys(labels, 0.0)).row())
 
 
-def _parts(pipeline: Any, cropped: Any) -> tuple[Any, Any]:
+def _parts(pipeline: Any, **asked: Any) -> tuple[Any, Any]:
     """The step that finds faces, as asked for, and the rest of the pipeline."""
     from sklearn.base import clone
 
     step = pipeline[0]
     if not (hasattr(step, "find") and hasattr(step, "center")):
         raise InputError(f"Got a pipeline that starts with {type(step).__name__}, expected a FaceExtractor.")
-    step = clone(step)
-    if cropped is not None:
-        step.set_params(cropped=cropped)
+    step = clone(step).set_params(**{name: value for name, value in asked.items() if value is not None})
     return step, pipeline[1:]

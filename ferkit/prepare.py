@@ -25,6 +25,7 @@ from ferkit.sources.splitting import assign_splits
 JOURNAL = "prepare.jsonl"
 LABELS = "labels.csv"
 BALANCES = ("none", "over", "under")
+MISSING = ("center", "skip")
 _COLUMNS = ("image", "label", "split", "subject", "found")
 _CHUNK = 32
 Row = dict[str, Any]
@@ -41,7 +42,7 @@ class Prepared:
     before : int
         Faces that were there from an earlier run.
     not_found : int
-        Those of all faces for which the middle of the picture stands in.
+        Pictures without a found face, whose middle stands in or which were left out.
     listed : int
         Rows in ``labels.csv``, after balancing.
     broken : list of (str, str)
@@ -61,6 +62,9 @@ def prepare(
     *,
     size: int = 48,
     light: str = "none",
+    detector: str = "auto",
+    cropped: Any = "auto",
+    missing: str = "center",
     balance: str = "none",
     split: bool = False,
     seed: int = 0,
@@ -78,6 +82,11 @@ def prepare(
     size : int, default=48
         Height and width of the faces.
     light : {"none", "equalise", "clahe"}, default="none"
+    detector : {"auto", "dlib", "haar"} or path, default="auto"
+    cropped : {"auto", True, False}, default="auto"
+        See ``FaceExtractor``.
+    missing : {"center", "skip"}, default="center"
+        Where no face is found: the middle of the picture, with 0 in the column ``found`` of ``labels.csv``, or nothing.
     balance : {"none", "over", "under"}, default="none"
         Of the Training rows (all rows where there are no splits), list those of rarer classes several times, or leave
         out rows of more frequent ones. Every face is written once all the same.
@@ -95,22 +104,30 @@ def prepare(
     """
     if balance not in BALANCES:
         raise InputError(f"Got balance={balance!r}, expected one of {', '.join(BALANCES)}.")
+    if missing not in MISSING:
+        raise InputError(f"Got missing={missing!r}, expected one of {', '.join(MISSING)}.")
     out = Path(out)
-    extractor = FaceExtractor(size=size, light=light)
+    settings = {"size": size, "light": light, "detector": str(detector), "cropped": cropped}
+    extractor = FaceExtractor(**settings).fit(dataset.pictures)
     dataset = assign_splits(dataset, seed) if split else dataset
     try:
-        done = _open(out, _settings(dataset, size, light))
-        before, broken = len(done), list(dataset.skipped)
+        done = _open(out, settings | {"missing": missing} | _rows_of(dataset))
+        before, broken = _count(done), list(dataset.skipped)
         try:
-            _write_faces(dataset, extractor, out, done, broken, advance)
+            _write_faces(dataset, extractor, out, done, broken, advance, missing)
         finally:
             entries = [done[row] for row in sorted(done)]
-            listed = _balanced(entries, balance, seed)
+            listed = _balanced([entry for entry in entries if entry["image"]], balance, seed)
             _write_labels(out / LABELS, listed)
     except OSError as error:
         raise DataError(f"Got out={str(out)!r} ({error}), expected a folder with room to write to.") from error
     not_found = sum(not entry["found"] for entry in entries)
-    return Prepared(len(done) - before, before, not_found, len(listed), broken)
+    return Prepared(_count(done) - before, before, not_found, len(listed), broken)
+
+
+def _count(done: dict[int, Row]) -> int:
+    """Faces on disk; rows whose picture was left out have no image."""
+    return sum(bool(entry["image"]) for entry in done.values())
 
 
 def _write_faces(
@@ -120,21 +137,22 @@ def _write_faces(
     done: dict[int, Row],
     broken: list[tuple[str, str]],
     advance: Callable[[int], Any],
+    missing: str,
 ) -> None:
     """Write the faces of all rows that are not done, and note each in the journal."""
     with (out / JOURNAL).open("a", encoding="utf-8") as journal:
         for rows in _chunks(dataset, done, advance):
-            for row, entry in _faces(dataset, rows, extractor, out, broken):
+            for row, entry in _faces(dataset, rows, extractor, out, broken, missing):
                 done[row] = entry
                 journal.write(json.dumps({"row": row, **entry}) + "\n")
             journal.flush()
             advance(len(rows))
 
 
-def _settings(dataset: Dataset, size: int, light: str) -> Row:
+def _rows_of(dataset: Dataset) -> Row:
     rows = zip(dataset.names, dataset.labels, dataset.splits, strict=True)
     digest = blake2b("\n".join("\t".join(row) for row in rows).encode(), digest_size=8).hexdigest()
-    return {"size": size, "light": light, "pictures": len(dataset), "rows": digest}
+    return {"pictures": len(dataset), "rows": digest}
 
 
 def _open(out: Path, settings: Row) -> dict[int, Row]:
@@ -167,6 +185,7 @@ def _resume(journal: Path, settings: Row) -> dict[int, Row]:
     if len(whole) < len(lines):
         journal.write_bytes(b"".join(whole))  # the last line was cut off when the run before was stopped
     done = {entry.pop("row"): entry for entry in entries}
+    # a picture that was left out has image="", which stands for the folder itself
     return {row: entry for row, entry in done.items() if (journal.parent / entry["image"]).exists()}
 
 
@@ -178,7 +197,12 @@ def _chunks(dataset: Dataset, done: dict[int, Row], advance: Callable[[int], Any
 
 
 def _faces(
-    dataset: Dataset, rows: list[int], extractor: FaceExtractor, out: Path, broken: list[tuple[str, str]]
+    dataset: Dataset,
+    rows: list[int],
+    extractor: FaceExtractor,
+    out: Path,
+    broken: list[tuple[str, str]],
+    missing: str,
 ) -> Iterator[tuple[int, Row]]:
     """Write the faces of some rows."""
     pictures, kept = [], []
@@ -193,11 +217,13 @@ def _faces(
     faces = extractor.transform(pictures)
     for row, crop, found in zip(kept, faces.crops, faces.found, strict=True):
         split, label = dataset.splits[row], dataset.labels[row]
-        image = Path(_safe(split or "all"), _safe(label), f"{row:06d}_{_safe(Path(dataset.names[row]).stem)}.png")
-        _write_png(out / image, crop)
+        image = ""
+        if found or missing == "center":
+            name = f"{row:06d}_{_safe(Path(dataset.names[row]).stem)}.png"
+            image = f"{_safe(split or 'all')}/{_safe(label)}/{name}"
+            _write_png(out / image, crop)
         subject = "" if dataset.subjects is None else dataset.subjects[row]
-        entry = {"image": image.as_posix(), "label": label, "split": split, "subject": subject, "found": bool(found)}
-        yield row, entry
+        yield row, {"image": image, "label": label, "split": split, "subject": subject, "found": bool(found)}
 
 
 def _safe(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError
+from ferkit.pixels import eight_bit
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,7 @@ def _crops(crops: Any) -> NDArray[np.uint8]:
     array = np.asarray(crops)
     if array.ndim != 3:
         raise InputError(f"Got crops with shape {array.shape}, expected (n, height, width), grey.")
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype.kind not in "iuf":
-        raise InputError(f"Got crops with dtype={array.dtype}, expected uint8 (or numbers from 0 to 255).")
-    if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 255):
-        raise InputError("Got crops with NaN or values outside 0 to 255, expected grey levels from 0 to 255.")
-    return np.rint(array).astype(np.uint8)
+    return eight_bit(array, "crops")
 
 
 def as_faces(X: Any) -> Faces:

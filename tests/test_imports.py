@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"errors", "files", "labels", "records"}
+BASE = {"errors", "files", "labels", "pixels", "records"}
 ALLOWED = {
     "errors": BASE,
     "files": BASE,
     "labels": BASE,
+    "pixels": BASE,
     "records": BASE,
     "sources": BASE,
     "faces": BASE,

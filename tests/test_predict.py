@@ -102,6 +102,21 @@ def test_missing_raise_skips_it(model):
         predictor.read(NO_FACE)
 
 
+def test_missing_is_asked_for_or_left_to_the_model(model):
+    predictor = Predictor(model, missing="skip")
+    assert [reading.found for reading in predictor.readings([NO_FACE, ASTRONAUT])] == [True]
+    assert (predictor.counts.not_found, predictor.counts.pictures, predictor.counts.faces) == (1, 2, 1)
+    assert predictor.read(NO_FACE) == []
+    (error,) = Predictor(model, missing="raise").readings([NO_FACE])
+    assert "without a face" in str(error)
+
+
+def test_a_detector_is_asked_for_or_left_to_the_model(model):
+    assert Predictor(model).extractor.detector == "auto"
+    assert Predictor(model, detector="haar").extractor.detector == "haar"
+    assert len(list(readings(ASTRONAUT, model, missing="skip", detector="haar"))) == 1
+
+
 def test_all_faces_or_the_largest(model):
     face = ASTRONAUT[20:220, 120:330]
     scene = np.full((400, 900, 3), 128, np.uint8)
@@ -185,6 +200,9 @@ def test_read_takes_a_frame_or_pixels(model):
     assert one.probabilities == other.probabilities
     assert (other.source, other.frame, other.time) == ("x", 7, 0.5)
     assert predictor.read(Frame(NO_FACE, "x", 8, 0.6)) == []
+    opaque = np.dstack([ASTRONAUT, np.full(ASTRONAUT.shape[:2], 255, np.uint8)])
+    for pixels in (opaque, ASTRONAUT / 255, ASTRONAUT.astype(np.uint16) * 257):
+        assert [reading.probabilities for reading in predictor.read(pixels)] == [one.probabilities]
 
 
 def test_columns_are_those_of_a_row(model):
@@ -201,6 +219,10 @@ def test_the_default_model_is_the_shipped_one(monkeypatch, model):
 def test_wrong_settings(model):
     with pytest.raises(InputError, match="Got faces='some', expected one of"):
         Predictor(model, faces="some")
+    with pytest.raises(InputError, match="Got missing='drop', expected one of"):
+        Predictor(model, missing="drop")
+    with pytest.raises(InputError, match="Got detector='eyes', expected one of"):
+        Predictor(model, detector="eyes")
     with pytest.raises(InputError, match="Got cropped='maybe'"):
         list(readings([ASTRONAUT], model, cropped="maybe"))
     bare = store.Model(model.pipeline[1:], {}, model.path)

@@ -42,6 +42,7 @@ def test_wrong_crops_say_what_was_expected(wrong):
 
 def test_whole_numbers_of_other_types_become_grey_levels():
     assert Faces(np.full((1, 2, 2), 41.6)).crops.tolist() == [[[42, 42], [42, 42]]]
+    assert Faces(np.full((1, 2, 2), 0.5)).crops.tolist() == [[[128, 128], [128, 128]]]
 
 
 def test_rows_of_another_number_are_refused():

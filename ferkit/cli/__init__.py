@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -50,6 +52,7 @@ class Commands(click.Group):
             near = get_close_matches(name, COMMANDS, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"Got command {name!r}, expected one of {', '.join(COMMANDS)}.{hint}", ctx)
+        _refuse_empty(args)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -79,6 +82,14 @@ class Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 141
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_empty(args: list[str]) -> None:
+    """An unset shell variable leaves an empty argument, which as a path would be the current folder."""
+    for before, arg in pairwise(args):
+        if not arg or re.fullmatch(r"--[\w-]+=", arg):
+            got = repr(arg) if arg else f"'' after {before!r}"
+            raise click.UsageError(f"Got {got}, expected a value. Is a variable of your shell not set?")
 
 
 def _one_line(message: Warning | str, *args: Any, **kwargs: Any) -> None:

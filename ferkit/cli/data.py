@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ferkit.cli.predict import CROPPED
 from ferkit.files import write_whole
 
 
@@ -127,6 +128,21 @@ def collect(out: str, label: str, source: str, most: int, every: int) -> None:
 @click.argument("out", type=click.Path(file_okay=False))
 @click.option("--size", type=click.IntRange(16, 512), default=48, show_default=True, help="Height and width of a face.")
 @click.option("--light", type=click.Choice(["none", "equalise", "clahe"]), default="none", show_default=True)
+@click.option("--detector", default="auto", show_default=True, metavar="auto|dlib|haar|FILE", help="Face detector.")
+@click.option(
+    "--cropped",
+    type=click.Choice(["auto", "yes", "no"]),
+    default="auto",
+    show_default=True,
+    help="Whether the pictures are faces that are cropped already; auto: squares of at most 64 pixels are.",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["center", "skip"]),
+    default="center",
+    show_default=True,
+    help="Pictures without a found face: write their middle, or leave them out.",
+)
 @click.option(
     "--balance",
     type=click.Choice(["none", "over", "under"]),
@@ -138,7 +154,7 @@ def collect(out: str, label: str, source: str, most: int, every: int) -> None:
 @_names_option
 @click.pass_context
 def prepare(
-    ctx: click.Context, path: str, out: str, size: int, light: str, balance: str, split: bool, subjects_from_names: bool
+    ctx: click.Context, path: str, out: str, subjects_from_names: bool, cropped: str, missing: str, **settings: Any
 ) -> None:
     """Write the faces of the data set at PATH to OUT, found, aligned, sized and lit, once for all training.
 
@@ -151,10 +167,11 @@ def prepare(
 
     dataset = _load(path, subjects_from_names)
     with _progress(len(dataset), "Preparing") as advance:
-        done = write_faces(dataset, out, size=size, light=light, balance=balance, split=split, advance=advance)
+        done = write_faces(dataset, out, cropped=CROPPED[cropped], missing=missing, advance=advance, **settings)
+    left = "of them are the middle of a picture" if missing == "center" else "left out: pictures"
     click.echo(
-        f"{done.written} faces written to {out}, {done.before} were there; {done.not_found} of them are the middle of "
-        f"a picture without a face that was found; labels.csv lists {done.listed}."
+        f"{done.written} faces written to {out}, {done.before} were there; {done.not_found} {left} without a face that "
+        f"was found; labels.csv lists {done.listed}."
     )
     if done.broken:
         click.echo(f"Skipped {len(done.broken)} that cannot be used; first: {': '.join(done.broken[0])}", err=True)

@@ -31,6 +31,12 @@ CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
     help="Whether the pictures are faces that are cropped already; auto: squares of at most 64 pixels are.  "
     "[default: as the model was trained]",
 )
+@click.option(
+    "--missing",
+    type=click.Choice(["center", "skip"]),
+    help="Pictures without a found face: read their middle, or give no row.  [default: as the model was trained]",
+)
+@click.option("--detector", metavar="auto|dlib|haar|FILE", help="Face detector.  [default: as the model was trained]")
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Read every n-th frame of videos.")
 @click.pass_context
 def predict(
@@ -41,9 +47,13 @@ def predict(
     output: str | None,
     faces: str,
     cropped: str | None,
+    missing: str | None,
+    detector: str | None,
     every: int,
 ) -> None:
-    """Read the expressions of all faces in pictures, folders, globs and videos; "-" is a picture on standard input.
+    """Read the expressions of all faces in pictures, folders, globs and videos.
+
+    INPUT may also be "-", a picture on standard input, or "sample", seven drawn faces.
 
     One row a face: source, frame, time, face, box, label, confidence and one probability a label. Rows come as they are
     ready. A picture that cannot be read is skipped, and the exit code is then 1.
@@ -56,7 +66,7 @@ def predict(
     from ferkit.errors import PictureError
     from ferkit.predict import Predictor, columns
 
-    predictor = Predictor(model, faces, CROPPED[cropped])
+    predictor = Predictor(model, faces, CROPPED[cropped], missing, detector)
     name = form or _default_form(output)
     options = {"width": shutil.get_terminal_size().columns} if name == "table" and _on_terminal(output) else {}
     with sinks.make(name, output, columns(predictor.labels), **options) as sink:
@@ -65,13 +75,13 @@ def predict(
                 click.echo(f"Skipped: {' '.join(str(reading).split())}", err=True)
             else:
                 sink.append(reading.row())
-    for note in notes(predictor.counts):
+    for note in notes(predictor.counts, predictor.missing):
         click.echo(note, err=True)
     if predictor.counts.skipped:
         ctx.exit(1)
 
 
-def notes(counts: Any) -> list[str]:
+def notes(counts: Any, missing: str = "center") -> list[str]:
     """What the user should know about the pictures beyond the rows, one sentence each."""
     said = []
     if counts.cropped:
@@ -79,7 +89,8 @@ def notes(counts: Any) -> list[str]:
             f"{_pictures(counts.cropped)} taken as already cropped: the whole is the face (change: --cropped no)."
         )
     if counts.not_found:
-        said.append(f"{_pictures(counts.not_found)} without a found face: the middle of the picture was read instead.")
+        done = "no row for these" if missing == "skip" else "the middle of the picture was read instead"
+        said.append(f"{_pictures(counts.not_found)} without a found face: {done}.")
     if counts.frames_without:
         said.append(f"{counts.frames_without} of {counts.frames} video frames without a found face: no row for these.")
     if counts.skipped:
@@ -105,7 +116,7 @@ def _on_terminal(output: str | None) -> bool:
 
 def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None, form: str | None) -> None:
     """Before any work: the output can be written and is not something that would be lost by it."""
-    from ferkit.sinks import is_url
+    from ferkit.sinks import format_of, is_url
 
     if is_url(output) and form is not None:
         raise click.BadParameter(
@@ -122,6 +133,10 @@ def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None
     if is_picture_name(path) or is_video_name(path) or path.suffix == ".ferkit":
         raise click.BadParameter(
             f"Got {output!r}, expected a name for rows, such as {path.with_suffix('.csv').name!r}.", param_hint="-o"
+        )
+    if form is None and path.suffix and format_of(path) is None:
+        raise click.BadParameter(
+            f"Got {output!r}, expected a name that ends in .csv, .jsonl, .txt or .db, or --format.", param_hint="-o"
         )
     for other in (*inputs, *([model] if model else [])):
         if path.exists() and Path(other).exists() and path.samefile(other):

@@ -146,8 +146,10 @@ class FaceDetector(BaseEstimator):
         return Detections(*_distinct(boxes, scores), name)
 
     def check(self) -> None:
-        """Check the parameters and that what they name is installed; raises as ``detect`` does."""
+        """Check the parameters and that what they name is installed and can be read; raises as ``detect`` does."""
         self._searches()
+        if self.detector not in DETECTORS:
+            _opened(str(self.detector))
 
     def _searches(self) -> list[tuple[str, Callable[[Any], Any], float]]:
         """Searches to try in turn: the kind of detector, its function, the smallest face."""
@@ -174,7 +176,7 @@ def haar_path() -> Path | None:
 def _cascade_path(detector: str) -> str:
     if detector not in DETECTORS:
         if not Path(detector).is_file():
-            raise InputError(f"Got detector={detector!r}, expected one of {list(DETECTORS)} or a Haar cascade file.")
+            raise _no_cascade(detector)
         return detector
     path = haar_path()
     if path is None:
@@ -244,7 +246,7 @@ def _haar(detector: str) -> Callable[[Any], Any]:
 
 
 def _haar_boxes(picture: NDArray[np.uint8], path: str) -> tuple[NDArray[np.float64], Any]:
-    detector = _for_this_thread(path, lambda: _cascade(path))
+    detector = _opened(path)
     least = (round(0.8 * _WINDOW["haar"]),) * 2
     found = detector.detectMultiScale2(picture, scaleFactor=1.1, minNeighbors=_LEAST["haar"], minSize=least)
     boxes = np.array(found[0], dtype=np.float64).reshape(-1, 4)
@@ -252,14 +254,22 @@ def _haar_boxes(picture: NDArray[np.uint8], path: str) -> tuple[NDArray[np.float
     return boxes, np.ravel(found[1])
 
 
+def _opened(path: str) -> Any:
+    return _for_this_thread(path, lambda: _cascade(path))
+
+
 def _cascade(path: str) -> Any:
     try:
         cascade = cv2.CascadeClassifier(path)
     except (cv2.error, SystemError) as error:  # OpenCV's binding lets a C++ exception through as the latter
-        raise InputError(f"Got cascade={path!r}, expected a Haar cascade file: {error}.") from error
+        raise _no_cascade(path) from error
     if cascade.empty():
-        raise InputError(f"Got cascade={path!r}, expected a Haar cascade file.")
+        raise _no_cascade(path)
     return cascade
+
+
+def _no_cascade(path: str) -> InputError:
+    return InputError(f"Got detector={path!r}, expected one of {list(DETECTORS)} or a Haar cascade file (XML).")
 
 
 def _for_this_thread(key: str, make: Callable[[], Any]) -> Any:

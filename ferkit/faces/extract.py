@@ -16,9 +16,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from ferkit.errors import InputError, PictureError
 from ferkit.faces import framing
 from ferkit.faces.detect import Detections, FaceDetector
-from ferkit.faces.grey import grey, levels
+from ferkit.faces.grey import grey
 from ferkit.faces.landmarks import N_POINTS, Landmarks, opened, resolve
 from ferkit.faces.light import LIGHTS, normalise
+from ferkit.pixels import eight_bit
 from ferkit.records import Faces
 
 CROPPED_UP_TO = 64
@@ -126,8 +127,8 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : list of pictures, ndarray of shape (n, h, w) or (n, h, w, 3), sequence or Faces
-            Pictures are grey or RGB, 0 to 255, and may differ in size; a sequence may read them when it is indexed.
-            ``Faces`` are passed on as they are.
+            Pictures are grey, RGB or RGBA, numbers as ``ferkit.pixels.eight_bit`` takes them, and may differ in size; a
+            sequence may read them when it is indexed. ``Faces`` are passed on as they are.
 
         Returns
         -------
@@ -136,10 +137,8 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        InputError
-            A picture has a wrong shape or holds NaN.
         PictureError
-            ``missing="raise"`` and there is no face in a picture.
+            A picture has a wrong shape or holds NaN, or ``missing="raise"`` and there is no face in it.
         """
         self._check()
         pictures = _pictures(X)
@@ -336,11 +335,11 @@ def _pictures(X: Any) -> Any:
     if isinstance(X, Faces):
         return X
     if isinstance(X, np.ndarray) and X.dtype != object:
-        if X.ndim not in (3, 4) or (X.ndim == 4 and X.shape[3] not in (1, 3)):
+        if X.ndim not in (3, 4) or (X.ndim == 4 and X.shape[3] not in (1, 3, 4)):
             raise InputError(f"Got pictures with shape {X.shape}, expected (n, h, w), (n, h, w, 3) or a list.")
-        if X.ndim == 3 and X.shape[2] == 3 and X.shape[1] > 3:
+        if X.ndim == 3 and X.shape[1] > X.shape[2] and X.shape[2] in (3, 4):
             raise InputError(f"Got pictures with shape {X.shape}, which is one RGB picture, expected a list of them.")
-        return levels(X, "pictures")
+        return eight_bit(X, "pictures")
     if isinstance(X, (str, bytes)) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
         raise InputError(f"Got pictures of type {type(X).__name__}, expected a list, an array or Faces.")
     return X

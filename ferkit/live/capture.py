@@ -73,7 +73,7 @@ def opener_of(source: Any, tell: Callable[[str], object]) -> Opener:
         from ferkit.live.sample import drawn_clip
 
         return drawn_clip
-    if not isinstance(source, (str, Path, int)) or isinstance(source, bool):
+    if not isinstance(source, (str, Path, int)) or isinstance(source, bool) or source == "":
         raise InputError(f"Got source={source!r}, expected a camera number, file, folder, address or 'sample'.")
     if not is_address(source) and camera_number(source) is None and Path(str(source)).is_dir():
         return lambda: _pictures_in(Path(str(source)), tell)

@@ -17,6 +17,7 @@ from ferkit.live.pose import Pose
 from ferkit.live.records import LiveReading
 from ferkit.live.smoothing import MARGIN, TAU, THRESHOLD, Smoother
 from ferkit.live.tracks import Track, Tracker
+from ferkit.pixels import eight_bit
 from ferkit.predict import Predictor
 from ferkit.records import Faces, Frame, Reading
 from ferkit.sources.video import check_every
@@ -154,6 +155,7 @@ class LivePredictor:
 
     def _small(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
         """Grey frame to work on, and its scale."""
+        image = eight_bit(image, "frame")
         scale = min(1.0, self._side / min(image.shape[:2]))
         if scale < 1:
             size = (round(image.shape[1] * scale), round(image.shape[0] * scale))

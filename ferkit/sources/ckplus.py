@@ -26,6 +26,16 @@ def emotion_files(files: Sequence[Path]) -> list[Path]:
     return [path for path in files if path.suffix == ".txt" and (m := NAME.fullmatch(path.stem)) and m[4]]
 
 
+def refuse_unlabelled(root: Path, files: Sequence[Path]) -> None:
+    """Raise where there are CK+'s sequences (``S005/001/S005_001_00000011.png``), whose folders name no expression."""
+    names = ((path, NAME.fullmatch(path.stem)) for path in files if is_picture_name(path))
+    if any(match and match[2] == path.parent.name for path, match in names):
+        raise DataError(
+            f"Got path={str(root)!r} with picture sequences of CK+ and no emotion codes, expected Emotion/ too. "
+            "Name the folder that holds both cohn-kanade-images/ and Emotion/."
+        )
+
+
 def read(root: Path, files: Sequence[Path], *, neutral_first: bool = False, check: bool = True) -> Dataset:
     """Peak frames of the labelled sequences.
 

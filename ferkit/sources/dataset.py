@@ -35,8 +35,7 @@ def split_names(names: Sequence[str]) -> list[str]:
     """One spelling of the splits of a set: Training, PublicTest, PrivateTest; other names stay as they are.
 
     ``train`` becomes Training and ``validation`` PublicTest. ``test`` becomes PrivateTest where the set also has a
-    validation part, and Test where it has none: the folder form of FER2013 that is common has only train and test, and
-    its test folder holds PublicTest and PrivateTest together.
+    validation part, and Test where it has none: it may hold what others call validation too.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError
 from ferkit.labels import FER2013, canonical
+from ferkit.records import Frame
 from ferkit.sources.anatomy import ACTION_UNITS, UNITS, VARIANTS
 from ferkit.sources.dataset import Dataset
 from ferkit.sources.images import to_grey
@@ -129,6 +130,11 @@ def sample(n: int = 700, seed: int = 0, *, size: int = 48) -> Dataset:
         names=[f"drawn{person:04d}_{FER2013[row % len(FER2013)]}" for row, person in enumerate(of_row)],
         kind="sample",
     )
+
+
+def sample_frames() -> Iterator[Frame]:
+    """One drawn person who shows FER2013's seven expressions, each a picture named after it."""
+    return (Frame(draw_face(name, size=320, seed=3), f"sample-{name}") for name in FER2013)
 
 
 def sample_video(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,18 @@ from ferkit.sources.dataset import SPLITS, Dataset, from_files, split_names
 from ferkit.sources.images import is_picture_name
 from ferkit.sources.table import persons
 
+_OFFICIAL = re.compile(r"(Training|PublicTest|PrivateTest)_\d+")
+"""Names of the pictures in FER2013's common folder form, which say the official split."""
+
 
 def read(root: Path, files: Sequence[Path], *, subjects_from_names: bool = False, check: bool = True) -> Dataset:
     """Pictures in folders.
 
     The first folder under the root is the label, folders inside it are searched through. Where all first folders are
     called like splits (train, validation, test ...) the second is the label; ``split_names`` says which split they
-    become (FER2013's folder form: ``train`` is Training, ``test`` is Test, that is PublicTest and PrivateTest together,
-    or PrivateTest where there is a ``validation`` too). One wrapping folder around all is passed over. Pictures of CK+
-    cut to 48x48 (``S010_004_00000017.png``) give their subjects.
+    become. FER2013's common folder form has PublicTest and PrivateTest together in ``test``; the names of its pictures
+    (``PublicTest_12345.jpg``) tell them apart, also where there are no folders of splits. One wrapping folder around
+    all is passed over. Pictures of CK+ cut to 48x48 (``S010_004_00000017.png``) give their subjects.
 
     Parameters
     ----------
@@ -51,12 +55,21 @@ def read(root: Path, files: Sequence[Path], *, subjects_from_names: bool = False
         [canonical(inner[path][depth - 1]) for path in placed],
         kind="ckplus" if all(ck_names) else "folders",
         names=[str(path.relative_to(root)) for path in placed],
-        splits=split_names([inner[path][0] for path in placed]) if has_splits else None,
+        splits=_splits(placed, [inner[path][0] for path in placed] if has_splits else None),
         subjects=[match[1] for match in ck_names if match] if all(ck_names) else _subjects(placed, subjects_from_names),
         skipped=[(name, "Got a picture outside the folders that name a category.") for name in outside],
         check=check,
     )
-    return replace(data, kind="fer2013") if has_splits and _is_fer2013(data) else data
+    return replace(data, kind="fer2013") if data.split_names and _is_fer2013(data) else data
+
+
+def _splits(paths: list[Path], folders: list[str] | None) -> list[str] | None:
+    """Splits by the folders; by the files' names where those say more."""
+    named = [match[1] if (match := _OFFICIAL.fullmatch(path.stem)) else "" for path in paths]
+    if folders is None:
+        return named if all(named) else None
+    pairs = zip(split_names(folders), named, strict=True)
+    return [own if split == "Test" and own.endswith(split) else split for split, own in pairs]
 
 
 def _subjects(paths: list[Path], from_names: bool) -> list[str] | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ferkit.errors import InputError, PictureError
+from ferkit.pixels import grey_or_rgb
 
 MAX_PIXELS = 50_000_000
 """Largest picture that is read, in pixels; more is refused from the header, before anything is decoded."""
@@ -37,6 +38,9 @@ SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, that folders are searched for."""
 
+BYTES = (bytes, bytearray, memoryview)
+"""Types that hold the bytes of a picture's file."""
+
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -47,10 +51,9 @@ def read_image(
 
     Parameters
     ----------
-    source : str, Path, bytes or ndarray
-        A path, the bytes of a file, or pixels. Arrays are grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4): uint8, bool,
-        uint16 (full range), other integers from 0 to 255, or floats, which are taken as 0 to 1 where none is above 1
-        and as 0 to 255 otherwise.
+    source : str, Path, bytes, open binary file, PIL image or ndarray
+        A path, the bytes of a file, or pixels. Arrays are grey (h, w), RGB (h, w, 3) or RGBA (h, w, 4), numbers as
+        ``ferkit.pixels.eight_bit`` takes them: uint8, bool, uint16, other integers from 0 to 255, floats.
     name : str or None, default=None
         What error messages call it; by default the path.
     max_pixels : int or None, default=None
@@ -76,13 +79,19 @@ def read_image(
     max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     if isinstance(source, np.ndarray):
         return _from_array(source, name or "array", max_pixels)
-    if isinstance(source, (bytes, bytearray, memoryview)):
+    if isinstance(source, Image.Image):
+        return _decode(source, name or "PIL image", max_pixels, formats)
+    if isinstance(source, BYTES):
         data, name = bytes(source), name or "bytes"
+    elif hasattr(source, "read"):
+        data, name = _read_file(source), name or "file"
     elif isinstance(source, (str, Path)):
         name = name or str(source)
         data = _read_bytes(Path(source), name)
     else:
-        raise InputError(f"Got source of type {type(source).__name__}, expected a path, bytes or an ndarray.")
+        raise InputError(
+            f"Got source of type {type(source).__name__}, expected a path, bytes, a file, a PIL image or an ndarray."
+        )
     if not data:
         raise PictureError(
             f"Got picture={name!r} with 0 bytes, expected a picture. Copy the file again or leave it out."
@@ -133,16 +142,25 @@ def _read_bytes(path: Path, name: str) -> bytes:
         ) from error
 
 
-def _decode(data: bytes, name: str, max_pixels: int, formats: Sequence[str]) -> NDArray[np.uint8]:
+def _read_file(file: Any) -> bytes:
+    data = file.read()
+    if not isinstance(data, bytes):
+        raise InputError(f"Got a file that gives {type(data).__name__}, expected bytes. Open it in the mode 'rb'.")
+    return data
+
+
+def _decode(source: bytes | Image.Image, name: str, max_pixels: int, formats: Sequence[str]) -> NDArray[np.uint8]:
     try:
-        with Image.open(io.BytesIO(data), formats=list(formats)) as picture:
-            _check_size(picture.width, picture.height, name, max_pixels)
-            return _pixels(ImageOps.exif_transpose(picture), name)
+        if isinstance(source, Image.Image):
+            return _upright(source, name, max_pixels)
+        with Image.open(io.BytesIO(source), formats=list(formats)) as picture:
+            return _upright(picture, name, max_pixels)
     except PictureError:
         raise
     except Image.UnidentifiedImageError as error:
+        start = source[:12] if isinstance(source, bytes) else b""
         raise PictureError(
-            f"Got picture={name!r} starting with {data[:12]!r}, expected a picture (JPEG, PNG, TIFF, BMP, WebP, GIF). "
+            f"Got picture={name!r} starting with {start!r}, expected a picture (JPEG, PNG, TIFF, BMP, WebP, GIF). "
             "It is another kind of file under this name: convert it or leave it out."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -152,6 +170,11 @@ def _decode(data: bytes, name: str, max_pixels: int, formats: Sequence[str]) -> 
             f"Got picture={name!r} that is damaged or cut off ({type(error).__name__}: {error}), "
             "expected a whole picture. Copy or export it again."
         ) from error
+
+
+def _upright(picture: Image.Image, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    _check_size(picture.width, picture.height, name, max_pixels)
+    return _pixels(ImageOps.exif_transpose(picture), name)
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
@@ -190,35 +213,6 @@ def _from_deep(levels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _from_array(array: NDArray[Any], name: str, max_pixels: int) -> NDArray[np.uint8]:
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise PictureError(
-            f"Got picture={name!r} with shape {array.shape}, expected (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA."
-        )
-    _check_size(array.shape[1], array.shape[0], name, max_pixels)
-    levels = _eight_bit(array, name)
-    return _over_white(levels) if levels.ndim == 3 and levels.shape[2] == 4 else levels
-
-
-def _eight_bit(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.uint16:
-        return _from_deep(array)
-    if array.dtype == bool:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind not in "iuf":
-        raise PictureError(f"Got picture={name!r} with dtype={array.dtype}, expected numbers.")
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite(array).all():
-        raise PictureError(f"Got picture={name!r} with NaN or infinite values, expected numbers. Replace them first.")
-    if low < 0 or high > 255:
-        raise PictureError(f"Got picture={name!r} with values from {low:g} to {high:g}, expected 0 to 1 or 0 to 255.")
-    scale = 255.0 if array.dtype.kind == "f" and high <= 1 else 1.0
-    return np.rint(array * scale).astype(np.uint8)
-
-
-def _over_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    alpha = rgba[:, :, 3:] / np.float32(255)
-    return np.rint(rgba[:, :, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    if array.ndim > 1:
+        _check_size(array.shape[1], array.shape[0], name, max_pixels)
+    return grey_or_rgb(array, f"picture={name!r}")

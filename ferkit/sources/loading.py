@@ -56,6 +56,8 @@ def load(
     >>> load("sample", split="PublicTest")
     Dataset(sample, n=105, 7 classes, PublicTest)
     """
+    if path == "":
+        raise DataError("Got path='', expected a file, a folder or 'sample'. The current folder is '.'.")
     data = _sample() if str(path) == "sample" else _read(Path(path), subjects_from_names, neutral_first, check)
     if not len(data):
         first = f" First problem: {data.skipped[0][0]}: {data.skipped[0][1]}" if data.skipped else ""
@@ -103,4 +105,5 @@ def _read_folder(path: Path, subjects_from_names: bool, neutral_first: bool, che
         return ckplus.read(path, files, neutral_first=neutral_first, check=check)
     if jaffe.fits(files):
         return jaffe.read(path, files, check=check)
+    ckplus.refuse_unlabelled(path, files)
     return folders.read(path, files, subjects_from_names=subjects_from_names, check=check)

@@ -75,6 +75,8 @@ def frames(source: Any, every: int = 1) -> Generator[Frame, None, None]:
     """
     check_every(every)
     name = str(source)
+    if not name:
+        raise PictureError("Got video='', expected a file, a camera number or an address.")
     camera = camera_number(source)
     if camera is None and not is_address(name):
         _check_file(Path(name))

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ferkit.errors import InputError, PictureError
 from ferkit.records import Frame
-from ferkit.sources.images import is_picture_name, read_image
+from ferkit.sources.images import BYTES, is_picture_name, read_image
 
 
 def pictures(inputs: Any, every: int = 1) -> Iterator[Frame | PictureError]:
@@ -21,9 +22,10 @@ def pictures(inputs: Any, every: int = 1) -> Iterator[Frame | PictureError]:
 
     Parameters
     ----------
-    inputs : str, Path, bytes, ndarray, int, or an iterable of these
+    inputs : str, Path, bytes, ndarray, PIL image, open file, Frame, int, or an iterable of these
         Files, folders (searched through, sorted), globs (``"shots/*.jpg"``), videos, animated GIFs, camera numbers,
-        addresses, the bytes or pixels of a picture, or ``"-"`` for the bytes of one picture on standard input.
+        addresses, the bytes or pixels of a picture, ``"-"`` for the bytes of one picture on standard input, or
+        ``"sample"``, where nothing has that name, for seven drawn faces.
     every : int, default=1
         Give every n-th frame of videos.
 
@@ -37,7 +39,7 @@ def pictures(inputs: Any, every: int = 1) -> Iterator[Frame | PictureError]:
     >>> [frame.image.shape for frame in pictures([np.zeros((4, 6), np.uint8)])]
     [(4, 6)]
     """
-    if isinstance(inputs, (str, Path, bytes, np.ndarray, int)):
+    if isinstance(inputs, (str, Path, int, np.integer, Frame)) or _is_picture(inputs):
         inputs = [inputs]
     if not isinstance(inputs, Iterable):
         raise InputError(f"Got inputs of type {type(inputs).__name__}, expected paths, pictures or a list of them.")
@@ -66,19 +68,37 @@ def files_under(folder: str | Path) -> Iterator[Path]:
 def _frames_of(item: Any, every: int) -> Iterator[Frame | PictureError]:
     from ferkit.sources.video import camera_number, frames, is_address
 
-    if isinstance(item, (bytes, np.ndarray)):
-        yield Frame(read_image(item), "bytes" if isinstance(item, bytes) else "array")
+    if _is_picture(item):
+        yield Frame(read_image(item), _name(item))
     elif isinstance(item, Frame):
         yield item
     elif not isinstance(item, (str, Path, int, np.integer)):
-        raise InputError(f"Got input of type {type(item).__name__}, expected a path, bytes, pixels or a camera number.")
+        raise InputError(f"Got input of type {type(item).__name__}, expected a path, a picture or a camera number.")
+    elif item == "":
+        raise PictureError("Got input='', expected a path: an empty one would be the current folder, which is '.'.")
     elif item == "-":
         yield Frame(read_image(sys.stdin.buffer.read(), "standard input"), "-")
+    elif item == "sample" and not Path("sample").exists():
+        from ferkit.sources.drawn import sample_frames
+
+        yield from sample_frames()
     elif is_address(item) or camera_number(item) is not None:
         yield from frames(item, every)
     else:
         for path in _paths(str(item)):
             yield from _frames_of_file(path, every)
+
+
+def _is_picture(item: Any) -> bool:
+    """Whether it is a picture itself and not a name of one."""
+    return isinstance(item, (*BYTES, np.ndarray, Image.Image)) or hasattr(item, "read")
+
+
+def _name(picture: Any) -> str:
+    """What a picture without a path is called."""
+    own = getattr(picture, "filename", "") or getattr(picture, "name", "")
+    kind = "bytes" if isinstance(picture, BYTES) else "array" if isinstance(picture, np.ndarray) else "picture"
+    return str(own or kind)
 
 
 def _paths(name: str) -> Iterator[Path]:
@@ -121,8 +141,6 @@ def _is_still(path: Path) -> bool:
     """Whether a GIF holds one picture only, or cannot be opened (``read_image`` then says why)."""
     if path.suffix.lower() != ".gif":
         return False
-    from PIL import Image
-
     try:
         with Image.open(path) as picture:
             return getattr(picture, "n_frames", 1) == 1

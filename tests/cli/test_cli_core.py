@@ -72,6 +72,23 @@ def test_a_slip_in_a_command_is_a_usage_error():
     assert run("fit", "--jbos", "3").exit_code == 2
 
 
+@pytest.mark.parametrize("args", [
+    ("predict", ""), ("predict", "a.png", "--model", ""), ("predict", "a.png", "--model="), ("explain", ""),
+    ("evaluate", ""), ("live", "--source", ""), ("serve", "--token", ""), ("fit", "hog_svm", "--data", ""),
+    ("data", "inspect", ""), ("data", "prepare", "sample", ""), ("info", ""),
+])  # fmt: skip
+def test_a_shell_variable_that_is_not_set_is_a_usage_error(args):
+    done = run(*args)
+    assert done.exit_code == 2
+    assert "Is a variable of your shell not set?" in done.stderr
+
+
+def test_an_empty_value_in_a_setting_is_left_to_the_command():
+    done = run("fit", "hog_svm", "--set", "nothing=")
+    assert "variable of your shell" not in done.stderr
+    assert "nothing" in done.stderr
+
+
 def test_our_errors_take_one_line(command):
     def fail():
         raise FerkitError("Got a=1,\n  expected b.")

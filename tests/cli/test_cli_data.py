@@ -13,6 +13,7 @@ from PIL import Image
 from ferkit.cli.data import data
 from ferkit.collect import collect
 from ferkit.errors import DataError, InputError, PictureError
+from ferkit.faces import FaceExtractor
 from ferkit.prepare import prepare
 from ferkit.sources import Dataset, Pictures, draw_face, load, read_image, sample, sample_video
 
@@ -239,6 +240,37 @@ def test_prepare_counts_what_breaks_and_what_has_no_face(run, photos, tmp_path):
     assert "broken.png" in done.stderr
     gone = Dataset(Pictures([photos / "sad" / "broken.png"]), ["sadness"])
     assert prepare(gone, tmp_path / "none").broken[0][0] == "0"
+
+
+def test_prepare_can_leave_out_what_has_no_face(run, photos, tmp_path):
+    Image.new("RGB", (200, 200), (90, 120, 90)).save(photos / "sad" / "wall.png")
+    out = tmp_path / "out"
+    done = run("prepare", photos, out, "--missing", "skip")
+    assert done.exit_code == 0
+    assert "4 faces written" in done.stdout
+    assert "1 left out: pictures without a face that was found; labels.csv lists 4" in done.stdout
+    assert [row["found"] for row in listed(out)] == ["1"] * 4
+    assert len(list(out.rglob("*.png"))) == 4
+    again = run("prepare", photos, out, "--missing", "skip")
+    assert "0 faces written" in again.stdout
+    assert "4 were there; 1 left out" in again.stdout
+    assert "missing='skip'" in str(run("prepare", photos, out).exception)
+    with pytest.raises(InputError, match="Got missing='drop'"):
+        prepare(load(photos), tmp_path / "no", missing="drop")
+
+
+def test_prepare_takes_a_detector_and_cropped_faces(run, photos, tmp_path):
+    out = tmp_path / "out"
+    assert run("prepare", photos, out, "--cropped", "yes").exit_code == 0
+    whole = read_image(photos / "happy" / "Person0_0001.png")
+    expected = FaceExtractor(cropped=True).transform([whole]).crops[0]
+    assert np.array_equal(read_image(out / "all/happiness/000000_Person0_0001.png"), expected)
+    found = FaceExtractor(detector="haar").transform([whole]).crops[0]
+    assert run("prepare", photos, tmp_path / "haar", "--detector", "haar").exit_code == 0
+    assert np.array_equal(read_image(tmp_path / "haar/all/happiness/000000_Person0_0001.png"), found)
+    refused = run("prepare", photos, tmp_path / "none", "--detector", __file__)
+    assert "expected one of ['auto', 'dlib', 'haar'] or a Haar cascade file" in str(refused.exception)
+    assert not (tmp_path / "none").exists()
 
 
 def test_prepare_makes_plain_names(tmp_path):

@@ -83,6 +83,8 @@ def test_the_form_follows_the_file(model, photos, tmp_path, name, form):
 def test_format_goes_before_the_ending(model, photos, tmp_path):
     run(model, photos, "-o", tmp_path / "x.csv", "--format", "jsonl")
     assert json.loads((tmp_path / "x.csv").read_text().splitlines()[0])["face"] == 0
+    assert run(model, photos, "-o", tmp_path / "x.dat", "--format", "csv").exit_code == 0
+    assert list(table((tmp_path / "x.dat").read_text())[0]) == COLUMNS
 
 
 def test_a_table_on_a_terminal(model, photos, monkeypatch):
@@ -136,6 +138,18 @@ def test_faces_and_cropped_reach_the_predictor(model, photos):
     assert "1 picture taken as already cropped" in done.stderr
 
 
+def test_missing_and_detector_reach_the_predictor(model, photos, tmp_path):
+    Image.new("RGB", (200, 200), (90, 120, 90)).save(tmp_path / "wall.png")
+    done = run(model, photos / "a.png", tmp_path / "wall.png", "--missing", "skip", "--detector", "haar")
+    assert done.exit_code == 0
+    assert [row["source"] for row in table(done.stdout)] == [str(photos / "a.png")]
+    assert done.stderr == "1 picture without a found face: no row for these.\n"
+    assert len(table(run(model, tmp_path / "wall.png", "--missing", "center").stdout)) == 1
+    refused = run(model, photos, "--detector", __file__)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Error: Got detector=")
+
+
 def test_a_video_has_times(model, tmp_path):
     path = tmp_path / "clip.gif"
     face = Image.fromarray(skimage.data.astronaut()[:300, 80:380])
@@ -154,7 +168,9 @@ def test_a_video_has_times(model, tmp_path):
     assert [int(row["frame"]) for row in table(run(model, path, "--every", "2").stdout)] == [2, 4]
 
 
-@pytest.mark.parametrize("name", ["photo.png", "clip.mp4", "model.ferkit", "missing/out.csv", "."])
+@pytest.mark.parametrize(
+    "name", ["photo.png", "clip.mp4", "model.ferkit", "missing/out.csv", ".", "rows.parquet", "rows.json"]
+)
 def test_an_output_that_would_harm_is_refused_before_work(model, photos, tmp_path, name):
     target = tmp_path / name
     if target.suffix and target.parent.is_dir():

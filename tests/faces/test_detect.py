@@ -106,11 +106,14 @@ def test_wrong_parameters(params, message):
         FaceDetector(**params).check()
 
 
-def test_a_cascade_that_is_none(tmp_path):
+@pytest.mark.parametrize("text", ["<nothing/>", "root:x:0:0", ""])
+def test_a_cascade_that_is_none(tmp_path, text):
     path = tmp_path / "x.xml"
-    path.write_text("<nothing/>")
-    with pytest.raises(InputError, match="expected a Haar cascade file"):
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"x.xml', expected one of \[.*\] or a Haar cascade file"):
         FaceDetector(str(path)).detect(np.zeros((50, 50), np.uint8))
+    with pytest.raises(InputError, match="Got detector="):
+        FaceDetector(path).check()
 
 
 def test_an_opencv_without_cascades(monkeypatch, tmp_path):

@@ -18,7 +18,7 @@ from ferkit.faces.grey import grey
 from ferkit.faces.landmarks import available
 from ferkit.faces.light import LIGHTS, normalise
 from ferkit.records import Faces
-from ferkit.sources import Pictures
+from ferkit.sources import Pictures, read_image
 
 ASTRONAUT = skimage.data.astronaut()
 NO_FACE = skimage.data.coffee()
@@ -245,12 +245,12 @@ def test_unknown_light():
     ([SMALL[0], np.full((48, 48), np.nan)], "Got picture 1 with NaN"),
     (np.zeros((48, 48), np.uint8), r"Got pictures with shape \(48, 48\)"),
     (ASTRONAUT, "which is one RGB picture"),
+    (np.dstack([ASTRONAUT, ASTRONAUT[:, :, 0]]), "which is one RGB picture"),
     (np.zeros((2, 48, 48, 2), np.uint8), "Got pictures with shape"),
     ("photo.jpg", "Got pictures of type str"),
     (iter([1]), "Got pictures of type list_iterator"),
     ([np.zeros((48, 48, 4, 1))], r"Got picture 0 with shape \(48, 48, 4, 1\)"),
-    (np.full((1, 48, 48), 300), "outside 0 to 255"),
-    (np.full((1, 48, 48), 0.5), "Multiply by 255"),
+    (np.full((1, 48, 48), 300), "Got pictures with values from 300 to 300, expected 0 to 1 or 0 to 255"),
     (np.full((1, 48, 48), "a"), "dtype"),
 ])  # fmt: skip
 def test_wrong_input(X, message):
@@ -264,6 +264,21 @@ def test_numbers_that_are_not_bytes():
     np.testing.assert_array_equal(FaceExtractor().transform(as_bool).crops, as_bool * 255)
 
 
+def test_pictures_in_other_numbers_give_the_same_faces_as_read_image_does():
+    opaque = np.dstack([ASTRONAUT, np.full(ASTRONAUT.shape[:2], 255, np.uint8)])
+    forms = [ASTRONAUT, ASTRONAUT / 255, ASTRONAUT.astype(np.uint16) * 257, opaque]
+    faces = FaceExtractor().transform(forms)
+    assert faces.found.all()
+    for picture, crop in zip(forms, faces.crops, strict=True):
+        np.testing.assert_array_equal(crop, faces.crops[0])
+        np.testing.assert_array_equal(read_image(picture), ASTRONAUT)
+    stack = np.stack([opaque[:48, :48]] * 2)
+    np.testing.assert_array_equal(
+        FaceExtractor().transform(stack).crops, FaceExtractor().transform(stack[..., :3]).crops
+    )
+    np.testing.assert_array_equal(FaceExtractor().transform(SMALL / 255).crops, SMALL)
+
+
 @pytest.mark.parametrize("params", [
     {"size": 0}, {"size": 4.5}, {"size": True}, {"light": "x"}, {"missing": "drop"}, {"cropped": "yes"}, {"cropped": 1},
     {"align": 1}, {"align": None}, {"which": "x"}, {"detector": "x"}, {"landmarks": "x"}, {"smallest": 5},
@@ -273,6 +288,11 @@ def test_wrong_parameters_are_said_at_fit_and_before(params):
     for call in (lambda e: e.fit(SMALL), lambda e: e.transform(SMALL), lambda e: e.find(SMALL[0])):
         with pytest.raises(InputError, match=f"Got {name}="):
             call(FaceExtractor(**params))
+
+
+def test_a_cascade_that_is_none_is_said_although_faces_are_cropped():
+    with pytest.raises(InputError, match="Haar cascade file"):
+        FaceExtractor(detector=__file__).fit(SMALL)
 
 
 def test_empty():

@@ -87,6 +87,7 @@ def test_exif_rotation_is_applied(tmp_path, rgb):
     [
         (np.array([[0, 1]], bool), [[0, 255]]),
         (np.array([[0, 257, 65535]], np.uint16), [[0, 1, 255]]),
+        (np.array([[0, 200]], np.uint16), [[0, 200]]),
         (np.array([[0, 200]], np.int64), [[0, 200]]),
         (np.array([[0.0, 0.5, 1.0]]), [[0, 128, 255]]),
         (np.array([[0.0, 128.4, 255.0]], np.float32), [[0, 128, 255]]),
@@ -97,6 +98,20 @@ def test_arrays(array, expected):
     pixels = read_image(array)
     assert pixels.dtype == np.uint8
     assert pixels.tolist() == expected
+
+
+def test_pil_images_and_open_files(tmp_path, rgb):
+    path = saved(tmp_path / "a.png", rgb)
+    with Image.open(path) as picture, path.open("rb") as file:
+        for source in (Image.fromarray(rgb), picture, picture, file, io.BytesIO(path.read_bytes())):
+            assert np.array_equal(read_image(source), rgb)
+        with pytest.raises(PictureError, match="Got picture='file' with 0 bytes"):
+            read_image(file)
+    with pytest.raises(InputError, match="Open it in the mode 'rb'"):
+        read_image(io.StringIO("text"))
+    cut = io.BytesIO(path.read_bytes()[:60])
+    with Image.open(cut) as picture, pytest.raises(PictureError, match="damaged or cut off"):
+        read_image(picture)
 
 
 def test_one_pixel(tmp_path):

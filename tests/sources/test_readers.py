@@ -254,6 +254,15 @@ def test_ck_plus_without_pictures(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("named", [".", "cohn-kanade-images", "cohn-kanade-images/S005", "cohn-kanade-images/S005/001"])
+def test_ck_plus_without_emotion_codes_does_not_take_persons_for_labels(tmp_path, named):
+    for sequence in ("S005/001", "S010/002"):
+        picture(tmp_path / "cohn-kanade-images" / sequence / f"{sequence.replace('/', '_')}_00000001.png")
+    picture(tmp_path / "Landmarks" / "shown.png")
+    with pytest.raises(DataError, match=r"expected Emotion/ too. Name the folder that holds both"):
+        load(tmp_path / named)
+
+
 def test_ck_plus_cut_to_48x48_in_a_wrapping_folder(tmp_path):
     picture(tmp_path / "CK+48" / "anger" / "S010_004_00000017.png", (48, 48))
     picture(tmp_path / "CK+48" / "happy" / "S011_006_00000012.png", (48, 48))
@@ -342,6 +351,33 @@ def test_fer2013_as_folders(tmp_path, parts, splits):
     assert data.kind == "fer2013"
     assert data.split_names == splits
     assert data.pictures.shape == (len(parts), 48, 48)
+
+
+def test_names_of_fer2013_s_pictures_part_its_test_folder(tmp_path):
+    for name in ("train/angry/Training_3", "test/angry/PublicTest_8", "test/happy/PrivateTest_10", "test/happy/mine"):
+        picture(tmp_path / f"{name}.jpg", (48, 48))
+    data = load(tmp_path)
+    assert dict(zip(data.names, data.splits, strict=True)) == {
+        "train/angry/Training_3.jpg": "Training",
+        "test/angry/PublicTest_8.jpg": "PublicTest",
+        "test/happy/PrivateTest_10.jpg": "PrivateTest",
+        "test/happy/mine.jpg": "Test",
+    }
+    assert (data.kind, len(data.split("PrivateTest"))) == ("fer2013", 1)
+
+
+def test_names_of_fer2013_s_pictures_do_not_undo_a_split_of_ones_own(tmp_path):
+    for part, name in (("train", "Training_1"), ("val", "Training_2"), ("test", "PublicTest_3")):
+        picture(tmp_path / part / "angry" / f"{name}.jpg", (48, 48))
+    assert load(tmp_path).splits.tolist() == ["PrivateTest", "Training", "PublicTest"]
+
+
+def test_names_of_fer2013_s_pictures_are_splits_without_folders_of_splits(tmp_path):
+    for name in ("angry/Training_3", "angry/PublicTest_8", "happy/PrivateTest_10"):
+        picture(tmp_path / f"{name}.jpg", (48, 48))
+    assert load(tmp_path).splits.tolist() == ["PublicTest", "Training", "PrivateTest"]
+    picture(tmp_path / "happy" / "mine.jpg", (48, 48))
+    assert load(tmp_path).splits.tolist() == [""] * 4
 
 
 def test_one_split_folder_alone_is_a_split(tmp_path):

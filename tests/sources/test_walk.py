@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ferkit.errors import InputError, PictureError
+from ferkit.errors import DataError, InputError, PictureError
+from ferkit.labels import FER2013
+from ferkit.live.capture import Capture
 from ferkit.records import Frame
-from ferkit.sources import pictures, sample_video
+from ferkit.sources import frames, load, pictures, sample_video
 from ferkit.sources.walk import files_under
 
 
@@ -38,6 +40,32 @@ def test_globs_files_arrays_and_bytes(tree):
     frame = Frame(np.zeros((2, 2), np.uint8), "mine")
     assert next(pictures([frame])) is frame
     assert names(pictures(str(tree / "*")), tree) == ["a/one.png", "a/deep/three.bmp", "b/two.jpg"]
+
+
+def test_one_picture_of_any_type_needs_no_list(tree):
+    path = tree / "a" / "one.png"
+    frame = Frame(np.zeros((2, 2), np.uint8), "mine")
+    assert list(pictures(frame)) == [frame]
+    data = path.read_bytes()
+    with Image.open(path) as image, path.open("rb") as file:
+        one_by_one = [
+            next(pictures(item)) for item in (bytearray(data), memoryview(data), io.BytesIO(data), image, file)
+        ]
+        file.seek(0)
+        together = list(pictures([bytearray(data), memoryview(data), io.BytesIO(data), image, file]))
+    expected = ["bytes", "bytes", "picture", str(path), str(path)]
+    assert [frame.source for frame in one_by_one] == [frame.source for frame in together] == expected
+    assert {frame.image.shape for frame in together} == {(6, 8, 3)}
+
+
+def test_sample_is_drawn_where_nothing_has_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn = list(pictures("sample"))
+    assert [frame.source for frame in drawn] == [f"sample-{name}" for name in FER2013]
+    assert {frame.image.shape for frame in drawn} == {(320, 320, 3)}
+    (tmp_path / "sample").mkdir()
+    Image.new("L", (5, 5)).save(tmp_path / "sample" / "one.png")
+    assert [frame.source for frame in pictures("sample")] == ["sample/one.png"]
 
 
 def test_a_name_with_magic_characters_is_a_file_first(tmp_path):
@@ -81,6 +109,19 @@ def test_videos_and_gifs(tmp_path):
     assert frames[-1].time is None
     assert len(found) - len(frames) == 2
     assert len(list(pictures(tmp_path / "clip.avi", every=2))) == 2
+
+
+def test_an_empty_name_is_not_the_current_folder(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    (error,) = pictures("")
+    assert "Got input=''" in str(error)
+    assert len(list(pictures(["", "b"]))) == 2
+    with pytest.raises(PictureError, match="Got video=''"):
+        list(frames(""))
+    with pytest.raises(DataError, match="Got path=''"):
+        load("")
+    with pytest.raises(InputError, match="Got source=''"):
+        Capture("")
 
 
 def test_standard_input(monkeypatch):
