@@ -107,6 +107,10 @@ class Material:
         Pictures that could not be read, and why.
     kind : str
         Reader of the data set.
+    votes : ndarray of shape (n, n_columns), or None, default=None
+        Shares of the taggers' votes, where the set has them.
+    vote_names : tuple of str, default=()
+        Label of each column of ``votes``.
     """
 
     faces: Faces
@@ -116,6 +120,8 @@ class Material:
     names: NDArray[Any]
     skipped: list[tuple[str, str]]
     kind: str
+    votes: NDArray[Any] | None = None
+    vote_names: tuple[str, ...] = ()
 
     def __getitem__(self, rows: Any) -> Material:
         subjects = None if self.subjects is None else self.subjects[rows]
@@ -126,6 +132,7 @@ class Material:
             subjects=subjects,
             held_out=self.held_out[rows],
             names=self.names[rows],
+            votes=None if self.votes is None else self.votes[rows],
         )
 
 
@@ -232,7 +239,7 @@ def fit_material(
     found = _search(recipe, pipeline, material, rows, tell) if recipe.search else {}
     X, fusion, groups, y = _train_rows(recipe, pipeline, material, rows, tell)
     tell(f"model ({recipe.model.kind})", 0, 0)
-    _fit_model(pipeline[-1], X, y, groups, fusion)
+    _fit_model(pipeline[-1], X, y, groups, fusion, _votes(material[rows.train], y))
     tell("validation", 0, 0)
     validation = _validate(pipeline, material, rows) if validate else None
     if jobs is not None:
@@ -303,8 +310,9 @@ def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: P
     faces = Faces.merge(parts)
     faces = Faces(faces.crops, faces.points, faces.boxes_xyxy, faces.found, kept)
     subjects = None if data.subjects is None else data.subjects[kept]
+    labels, votes = data.labels[kept].astype(str), None if data.votes is None else data.votes[kept]
     return Material(
-        faces, data.labels[kept].astype(str), subjects, held_out[kept], data.names[kept], skipped, data.kind
+        faces, labels, subjects, held_out[kept], data.names[kept], skipped, data.kind, votes, data.vote_names
     )
 
 
@@ -382,8 +390,25 @@ def _cross_fits(model: Any, rows: Rows) -> bool:
     return "groups" in takes and getattr(model, "calibrate", True)
 
 
-def _fit_model(model: Any, X: Any, y: NDArray[Any], groups: NDArray[Any], fusion: NDArray[np.bool_] | None) -> None:
-    known = {"groups": groups, "fusion": fusion}
+def _votes(material: Material, y: NDArray[Any]) -> NDArray[Any] | None:
+    """Shares of the votes for the rows ``y``, which may be several copies: a column for each class, sorted."""
+    if material.votes is None:
+        return None
+    column = {name: material.votes[:, i] for i, name in enumerate(material.vote_names)}
+    none = np.zeros(len(material.votes))
+    votes = np.column_stack([column.get(name, none) for name in np.unique(y).tolist()])
+    return np.tile(votes, (len(y) // len(votes), 1))
+
+
+def _fit_model(
+    model: Any,
+    X: Any,
+    y: NDArray[Any],
+    groups: NDArray[Any],
+    fusion: NDArray[np.bool_] | None,
+    votes: NDArray[Any] | None,
+) -> None:
+    known = {"groups": groups, "fusion": fusion, "votes": votes}
     takes = signature(model.fit).parameters
     model.fit(X, y, **{name: rows for name, rows in known.items() if rows is not None and name in takes})
 

@@ -10,6 +10,7 @@ from PIL import Image
 from ferkit import recipe, store
 from ferkit.errors import DataError, InputError, RecipeError
 from ferkit.features import FeatureCache, NetworkFeatures
+from ferkit.model import LinearSVM
 from ferkit.recipe.rows import _share, check_groups, divide, wanted
 from ferkit.records import Faces
 from ferkit.sources import Dataset, Pictures, sample
@@ -104,6 +105,27 @@ def test_only_training_rows_are_augmented(people):
     np.testing.assert_array_equal(fitted.validation.y, plain.validation.y)
     np.testing.assert_array_equal(fitted.fitted, plain.fitted)
     assert not np.array_equal(fitted.validation.proba, plain.validation.proba)
+
+
+def test_votes_reach_a_model_that_takes_them(people, monkeypatch):
+    seen, fit = [], LinearSVM.fit
+
+    def told(self, X, y, *, groups=None, votes=None):
+        seen.append((np.asarray(y), votes))
+        return fit(self, X, y, groups=groups)
+
+    monkeypatch.setattr(LinearSVM, "fit", told)
+    names = tuple(sorted(set(people.labels)))
+    votes = 0.9 * (people.labels[:, None] == np.array(names)) + 0.1 / len(names)
+    with_votes = dataclasses.replace(people, votes=votes, vote_names=names)
+    recipe.fit(recipe.loads(SMALL + "augment: {copies: 2}\nlabels: {fear: drop, happiness: glad}\n"), with_votes)
+    y, votes = seen[0]
+    classes = np.unique(y)
+    assert "glad" in classes
+    assert votes.shape == (len(y), len(classes)) == (len(y), 6)
+    np.testing.assert_array_equal(classes[votes.argmax(axis=1)], y)
+    recipe.fit(recipe.loads(SMALL), people)
+    assert seen[-1][1] is None
 
 
 def test_labels_are_merged_renamed_and_dropped(people):
