@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from ferkit.cli.fit import check_jobs
+
 _CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 
@@ -48,7 +50,9 @@ _CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 @click.option("--recipe", help="Cross-validate this recipe instead of scoring a model.")
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Folds of --recipe.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of --recipe.")
-@click.option("--jobs", type=int, help="Threads.  [default: one a free core for --stress, one for --recipe]")
+@click.option(
+    "--jobs", type=int, callback=check_jobs, help="Threads.  [default: one a free core for --stress, one for --recipe]"
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For intervals, stress and folds.")
 @click.pass_context
 def evaluate(ctx: click.Context, data: str | None, data_option: str | None, **given: Any) -> None:

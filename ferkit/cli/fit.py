@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ferkit.sources import Dataset
 
 
-def _jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) -> int | None:
+def check_jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) -> int | None:
+    """Refuse a number of threads that is none."""
     if jobs is not None and jobs < 1 and jobs != -1:
         raise click.BadParameter(f"Got {jobs}, expected 1 or more, or -1 for one a core.")
     return jobs
@@ -28,7 +29,9 @@ def _jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) -> int 
 @click.option("--data", default="sample", show_default=True, help="Data set: a CSV, a folder, or the drawn sample set.")
 @click.option("--split", help="Train on this split; by default Training where the set has it, else on all rows.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting: --set model.C=0.5")
-@click.option("--jobs", type=int, callback=_jobs, help="Threads for the steps that can use several; -1 for one a core.")
+@click.option(
+    "--jobs", type=int, callback=check_jobs, help="Threads for the steps that can use several; -1 for one a core."
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Model file; by default <recipe name>.ferkit")
 @click.option("--cache", metavar="DIR|none", help="Where computed features are kept; by default in ~/.cache/ferkit")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write rows and figures to this file.")

@@ -212,11 +212,11 @@ def check_groups(labels: NDArray[Any], groups: NDArray[np.intp]) -> None:
 
 def check_classes(labels: NDArray[Any], train: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
     """Refuse rows that no classifier can be fitted on, and held-out labels that none could know."""
-    classes = ordered(labels[train])
+    classes = ordered(labels[train].tolist())
     if len(classes) < 2:
         got = f"1 class ({classes[0]!r})" if classes else "no rows"
         raise DataError(f"Got {got} to train on, expected at least 2 classes.")
-    if strange := sorted(set(labels[held_out]) - set(classes)):
+    if strange := sorted(set(labels[held_out].tolist()) - set(classes)):
         raise DataError(
             f"Got held-out rows of {strange[0]!r}, expected labels that the training rows have. "
             f"To leave them out: --set labels.{strange[0]}=drop"

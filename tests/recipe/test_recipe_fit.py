@@ -11,7 +11,7 @@ from ferkit import recipe, store
 from ferkit.errors import DataError, InputError, RecipeError
 from ferkit.features import FeatureCache, NetworkFeatures
 from ferkit.model import LinearSVM
-from ferkit.recipe.rows import _share, check_groups, divide, wanted
+from ferkit.recipe.rows import _share, check_classes, check_groups, divide, wanted
 from ferkit.records import Faces
 from ferkit.sources import Dataset, Pictures, sample
 
@@ -143,6 +143,14 @@ def test_a_label_that_the_set_does_not_have(people):
 def test_one_class(people):
     with pytest.raises(DataError, match=r"Got 1 class \('anger'\) to train on"):
         recipe.fit(recipe.loads(SMALL), people[people.labels == "anger"])
+
+
+def test_labels_stand_in_messages_as_the_user_wrote_them():
+    labels, rows = np.array(["Bored", "Bored", "fear"]), np.arange(3)
+    with pytest.raises(DataError, match=r"1 class \('Bored'\)"):
+        check_classes(labels, rows < 2, rows > 2)
+    with pytest.raises(DataError, match=r"held-out rows of 'fear'"):
+        check_classes(np.append(labels, "anger"), np.arange(4) != 2, np.arange(4) == 2)
 
 
 def test_a_held_out_label_that_training_lacks(people):
