@@ -120,7 +120,7 @@ CASES = {
         _with_defaults("FaceExtractor", detector="haar", landmarks="none", smallest=0.5), {"light": ["none", "clahe"]}
     ),
     "NetworkClassifier": Case(
-        _network_classifier, {"learning_rate": [0.01, 0.02]}, free=("checkpoint",), needs="tensorflow"
+        _network_classifier, {"learning_rate": [0.01, 0.02]}, free=("checkpoint", "mirror"), needs="tensorflow"
     ),
 }
 

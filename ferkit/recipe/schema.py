@@ -220,7 +220,15 @@ class _Check:
     def params(self, block: Block, target: str, skip: Iterable[str] = ()) -> dict[str, Any]:
         known = registry.parameters(target)
         self.keys(block, [*known, *skip], f"parameter of {target.partition(':')[2]}")
-        return {key: _plain(value) for key, value in block.items() if key not in skip}
+        given = {key: _plain(value) for key, value in block.items() if key not in skip}
+        for key, value in given.items():
+            self.flag(block.where[key], key, known[key], value)
+        return given
+
+    def flag(self, where: str, key: str, default: Any, value: Any) -> None:
+        """Refuse ``no``, ``off`` and other words for what is true or false."""
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise self.fail(where, f"Got {key}={value!r}, expected true or false.")
 
     def features(self, block: Block) -> dict[str, Part]:
         return {key: self.family(block, key) for key in block}

@@ -87,6 +87,17 @@ def test_what_is_left_out_has_defaults():
         ("features: {hog: {}}\nmodel: linear_svm\nlabels: {3: sad}", r"line 3: got key 3, expected a word"),
         ("features: {hog: {}}\nmodel: linear_svm\naugment: {rotate: 3}", r"Did you mean 'rotation'"),
         ("faces: {siez: 3}\nfeatures: {hog: {}}\nmodel: linear_svm", r"line 1: .*FaceExtractor 'siez'.*'size'"),
+        (
+            "features:\n  hog: {}\n  lbp: {sqrt: off}\nmodel: linear_svm",
+            r"line 3: Got sqrt='off', expected true or false",
+        ),
+        ("features: {hog: {}}\nmodel:\n  linear_svm: {calibrate: no}", r"line 3: Got calibrate='no', expected true or"),
+        ("faces: {align: yes}\nfeatures: {hog: {}}\nmodel: linear_svm", r"line 1: Got align='yes', expected true or"),
+        ("features: {cnn: {mirror: null}}\nmodel: linear_svm", r"Got mirror=None, expected true or false"),
+        (
+            "features: {hog: {}}\nmodel: linear_svm\naugment: {flip: no}",
+            r"line 3: Got flip='no', expected true or false",
+        ),
         ("a: 1\na: 2", r"line 2: key 'a' is given twice, first in line 1"),
         ("a: &x 1\nb: *x", r"line 2: aliases are not allowed"),
         ("a: !!python/object/apply:os.system ['true']", r"line 1: could not determine a constructor"),
