@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,13 @@ def loads(text: str, name: str = "recipe", stem: str = "recipe", sets: Sequence[
     for setting in sets:
         override(raw, _long_form(raw, setting))
     return _Check(name).recipe(raw, stem)
+
+
+def labels_of(manifest: Mapping[str, Any]) -> dict[str, str | None]:
+    """Labels that the recipe in a model file's manifest renames, merges or, with None, drops."""
+    raw = parse(str(manifest.get("recipe", "")), "the model's recipe")
+    check = _Check("the model's recipe")
+    return check.labels(check.block(raw, "labels")) if isinstance(raw, Block) else {}
 
 
 def shipped() -> dict[str, Path]:
