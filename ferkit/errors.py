@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+from inspect import signature
+from typing import Any
+
 
 class FerkitError(Exception):
     """Base of every error that ferkit raises on purpose; the command line prints it without a traceback."""
@@ -29,6 +33,21 @@ class ModelFileError(FerkitError):
 
 class MissingExtraError(FerkitError, ImportError):
     """An optional part is not installed; the message names the ``pip install`` line."""
+
+
+def check_flags(estimator: Any) -> None:
+    """Refuse anything but True and False for the parameters of an estimator that are declared as ``bool``."""
+    kind: type = type(estimator)
+    for name in _flags(kind):
+        value = getattr(estimator, name)
+        if type(value).__name__ not in ("bool", "bool_"):  # numpy's have either name
+            raise InputError(f"Got {name}={value!r}, expected True or False.")
+
+
+@cache
+def _flags(kind: type) -> tuple[str, ...]:
+    parameters = signature(kind.__init__).parameters  # type: ignore[misc]
+    return tuple(name for name, item in parameters.items() if item.annotation in (bool, "bool"))
 
 
 def missing(package: str, extra: str) -> MissingExtraError:

@@ -242,14 +242,16 @@ def check_other_input_than_at_fit(subject: Subject) -> None:
 
 def check_wrong_parameters(subject: Subject) -> None:
     for name, value in subject.estimator.get_params(deep=False).items():
-        # Any seed or truth will do, and joblib knows what a number of jobs is.
-        if name in ("seed", "n_jobs", *subject.case.free) or isinstance(value, bool):
+        # Any seed will do, and joblib knows what a number of jobs is.
+        if name in ("seed", "n_jobs", *subject.case.free):
             continue
         estimator = clone(subject.estimator)
         setattr(estimator, name, "no such thing")
         with pytest.raises((ValueError, TypeError, FerkitError), match=f"{FORM}|{name}") as caught:
             estimator.fit(subject.rows, LABELS)
         assert "no such thing" in str(caught.value), f"{name}: {caught.value}"
+        if isinstance(value, bool):
+            assert re.search("expected True(,| or) False", str(caught.value)), f"{name}: {caught.value}"
 
 
 def check_cross_validation(subject: Subject) -> None:

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from ferkit.augment import pixels
 from ferkit.augment.place import Places, draw_places, warp
-from ferkit.errors import InputError
+from ferkit.errors import InputError, check_flags
 from ferkit.records import as_faces
 
 SHARES = ("blur", "small", "jpeg", "erase")
@@ -136,6 +136,7 @@ class Augment(BaseEstimator):
         return pixels.erased(stored, pixels.chosen(rng, len(stack), self.erase), rng), places
 
     def _check(self) -> None:
+        check_flags(self)
         for name in SHARES + STRENGTHS:
             value, limit = getattr(self, name), 1.0 if name in SHARES else LIMITS.get(name, np.inf)
             if not 0 <= value <= limit:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ferkit.cli.evaluate import check_output
+from ferkit.cli.evaluate import check_output, relabelled
 
 
 @click.command("compare")
@@ -59,6 +59,8 @@ def _answered(model: str, dataset: Any) -> Any:
     from ferkit.evaluate import evaluate_dataset
 
     result = evaluate_dataset(store.load(model), dataset)
+    if result.relabelled:
+        click.echo(f"{model}: {relabelled(result.relabelled)}", err=True)
     for count, what in zip(result.seen, ("model", "model's fusion"), strict=True):
         if count:
             click.echo(f"Warning: {model}: {count} of these faces fitted the {what}: it looks too good.", err=True)

@@ -213,11 +213,19 @@ def notes(figures: dict[str, Any]) -> list[str]:
         )
     if figures["cropped"]:
         said.append(f"{figures['cropped']} pictures taken as already cropped (change: --cropped no).")
+    if figures["relabelled"]:
+        said.append(relabelled(figures["relabelled"]))
     if figures["dropped"]:
         said.append(f"{figures['dropped']} pictures left out, because the model does not know their label.")
     if figures["skipped"]:
         said.append(f"{figures['skipped']} pictures skipped:")
     return said
+
+
+def relabelled(labels: dict[str, str | None]) -> str:
+    """Labels of the data that the model's recipe changed, as one sentence."""
+    changes = [f"{old} left out" if new is None else f"{old} as {new}" for old, new in labels.items()]
+    return f"Labels as in the model's recipe: {', '.join(changes)}."
 
 
 def _paired(result: Any, theirs: Any, seed: int) -> dict[str, Any]:

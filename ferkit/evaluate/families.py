@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ferkit.errors import InputError
 from ferkit.evaluate.paired import compare
 from ferkit.model import Stacking
+from ferkit.model.bases import one_a_class
 from ferkit.records import Faces
 
 Array = NDArray[Any]
@@ -88,4 +89,4 @@ def _right(model: Any, faces: Faces, y_true: Array) -> Array:
 def _alone(stacking: Any, found: Any, name: str) -> Array:
     """What a family's own model says; the fusion of it alone where that is not one number a class."""
     own = found[name]
-    return np.asarray(own if own.shape[1] == len(stacking.classes_) else stacking.partial_proba(found, [name]))
+    return np.asarray(own if one_a_class(found, name, stacking.classes_) else stacking.partial_proba(found, [name]))

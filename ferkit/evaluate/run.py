@@ -13,7 +13,8 @@ from ferkit.errors import DataError, InputError, PictureError
 from ferkit.evaluate.metrics import evaluate
 from ferkit.evaluate.predictions import Predictions
 from ferkit.faces.light import normalise
-from ferkit.labels import ordered
+from ferkit.labels import mapped, ordered
+from ferkit.recipe.schema import labels_of
 from ferkit.records import Faces
 from ferkit.sources import Dataset
 
@@ -33,7 +34,7 @@ class Evaluation:
     names : ndarray of shape (n,), str
         Its name there.
     y_true : ndarray of shape (n,), str
-        Labels.
+        Labels, as the model's recipe has them.
     proba : ndarray of shape (n, len(labels))
         Probabilities.
     labels : list of str
@@ -48,6 +49,8 @@ class Evaluation:
         Faces that the model was fitted on, and that fitted its fusion only.
     dropped : int
         Rows left out because the model does not know their label.
+    relabelled : dict of str to str or None
+        Labels of the set that the model's recipe renames, merges or, with None, leaves out.
     skipped : list of (str, str)
         Pictures that could not be read, and why.
     faces : Faces
@@ -66,6 +69,7 @@ class Evaluation:
     cropped: int
     seen: tuple[int, int]
     dropped: int
+    relabelled: dict[str, str | None]
     skipped: list[tuple[str, str]]
     faces: Faces = field(repr=False)
     light: str
@@ -94,6 +98,7 @@ class Evaluation:
             "cropped": self.cropped,
             "skipped": len(self.skipped),
             "dropped": self.dropped,
+            "relabelled": self.relabelled,
         }
 
 
@@ -106,6 +111,8 @@ def evaluate_dataset(
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Answers of a model for every picture of a data set; broken pictures are skipped and counted.
+
+    Labels that the model's recipe renamed, merged or dropped are so here too.
 
     Parameters
     ----------
@@ -127,7 +134,9 @@ def evaluate_dataset(
     """
     from sklearn.base import clone
 
-    known = _known_rows(model.labels, dataset, drop_unknown)
+    mapping = labels_of(model.manifest)
+    labels = [mapped(label, mapping) for label in dataset.labels.tolist()]
+    known = _known_rows(model.labels, labels, drop_unknown)
     extractor = extractor_of(model, cropped)
     light = str(extractor.light)
     extractor = clone(extractor).set_params(light="none")  # done below, so that the faces are also kept without it
@@ -152,28 +161,29 @@ def evaluate_dataset(
     return Evaluation(
         rows=order,
         names=dataset.names[order],
-        y_true=dataset.labels[order],
+        y_true=np.array([labels[row] for row in order]),
         proba=np.concatenate(proba),
         labels=list(model.labels),
         found=faces.found,
         groups=_persons(dataset, order),
         cropped=counted,
         seen=(int(seen[0]), int(seen[1])),
-        dropped=len(dataset) - len(known),
+        dropped=len(labels) - labels.count(None) - len(known),
+        relabelled={name: mapping[name] for name in ordered(set(dataset.labels.tolist()) & set(mapping))},
         skipped=skipped,
         faces=faces,
         light=light,
     )
 
 
-def _known_rows(labels: list[str], dataset: Dataset, drop_unknown: bool) -> Array:
-    unknown = ordered(set(dataset.labels) - set(labels))
+def _known_rows(labels: list[str], found: list[str | None], drop_unknown: bool) -> Array:
+    unknown = ordered({label for label in found if label is not None} - set(labels))
     if unknown and not drop_unknown:
         raise DataError(
             f"Got labels {', '.join(unknown)}, expected labels that the model knows: {', '.join(labels)}. "
             "Leave these rows out with --drop-unknown."
         )
-    known = np.flatnonzero(~np.isin(dataset.labels.astype(str), unknown)) if unknown else np.arange(len(dataset))
+    known = np.flatnonzero([label in labels for label in found])
     if len(known) == 0:
         raise DataError(f"Got no row whose label the model knows ({', '.join(labels)}), expected at least 1.")
     return known

@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ferkit.errors import InputError, PictureError
+from ferkit.errors import InputError, PictureError, check_flags
 from ferkit.faces import framing
 from ferkit.faces.detect import Detections, FaceDetector
 from ferkit.faces.grey import grey
@@ -189,6 +189,7 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         return self._taken_as_cropped(np.asarray(image))
 
     def _check(self) -> None:
+        check_flags(self)
         for name, choices in _CHOICES.items():
             value = getattr(self, name)
             if not any(value is choice or (value == choice and isinstance(choice, str)) for choice in choices):

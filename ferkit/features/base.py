@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ferkit.errors import InputError
+from ferkit.errors import InputError, check_flags
 from ferkit.records import Faces, as_faces
 
 
@@ -42,6 +42,7 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
             Grey faces, 0 to 255.
         y : ignored, or array-like of shape (n,)
         """
+        check_flags(self)
         faces = self._check(X, fitting=True)
         self.crop_shape_ = faces.shape[1:]
         self._learn(faces, y)

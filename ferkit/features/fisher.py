@@ -282,8 +282,6 @@ class FisherVectors(DenseDescriptors):
         self._check_dense(whole=("n_gaussians", "n_dims", "cells", "max_faces"), numbers=("power",))
         if self.n_axes is not None:
             at_least(self, "n_axes", 1)
-        if not isinstance(self.mirror, bool):
-            raise InputError(f"Got mirror={self.mirror!r}, expected True or False.")
         if self.power > 1:
             raise InputError(f"Got power={self.power!r}, expected a number above 0 and at most 1.")
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, check_array, check_is_fitted, validate_data
 
-from ferkit.errors import InputError
+from ferkit.errors import InputError, check_flags
 from ferkit.model.calibration import softmax
 from ferkit.records import Features
 
@@ -76,6 +76,7 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
     def _fit(self, X: Any, y: Any, groups: Any, fusion: Any = None) -> Self:
         if y is None:
             raise InputError("Got y=None, expected labels: it requires y to be passed, but the target y is None.")
+        check_flags(self)
         features = self._check(X, fitting=True)
         y = _check_y(y, y_numeric=False, estimator=self)
         check_classification_targets(y)

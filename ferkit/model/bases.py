@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import signature
 from itertools import combinations
 from math import comb
@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from ferkit.errors import InputError
+from ferkit.labels import canonical, mapped
 from ferkit.model.base import FaceClassifier, Slopes
 from ferkit.records import Features
 
@@ -28,6 +29,8 @@ class FamilyModels(FaceClassifier):
     """
 
     bases: dict[str, Any] | None
+    labels: dict[str, str | None] | None = None  # what models have that were saved without it
+    bases_: dict[str, Any]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, with those of the bases as ``family__parameter``."""
@@ -73,6 +76,13 @@ class FamilyModels(FaceClassifier):
             if base == PASSTHROUGH and sparse.issparse(X[family]):
                 raise InputError(f"Got bases={{{family!r}: {base!r}}}, expected a classifier for a sparse family.")
         return {family: base if base == PASSTHROUGH else clone(base) for family, base in chosen.items()}
+
+    def _orders(self, X: Features) -> dict[str, Any]:
+        """Columns that make the number of each class, for each family that is passed through; see ``logit_order``."""
+        if self.labels is not None and not isinstance(self.labels, dict):
+            raise InputError(f"Got labels={self.labels!r}, expected a dict of old label to new label, or None.")
+        through = [family for family, base in self.bases_.items() if base == PASSTHROUGH]
+        return {family: logit_order(X, family, self.classes_, self.labels or {}) for family in through}
 
 
 def fit_base(base: Any, X: Any, y: Array, groups: Any) -> Any:
@@ -159,21 +169,84 @@ def base_slopes(base: Any, X: Features, directions: Array, classes: Array) -> di
     return base._slopes(X, own)
 
 
-def passed_slopes(directions: Array, order: list[int], mean: Array, width: int) -> Slopes:
-    """Slopes of numbers that are passed through in another order."""
-    values, means = np.zeros((len(directions), width)), np.zeros(width)
-    values[:, order], means[order] = directions, mean
-    return Slopes(values, means)
+def passed(block: Any, order: Any) -> Array:
+    """Numbers of a family that is passed through, as ``logit_order`` says which columns make them.
 
-
-def logit_order(X: Features, family: str, classes: Array) -> list[int]:
-    """Columns of a family of logits in the order of ``classes``, by the names of its columns where it has any.
-
-    Columns whose names are not those of the classes keep their order.
+    Merged columns give the logarithm of the sum of their exponentials: the logit of one or the other.
     """
-    width = X[family].shape[1]
-    names = [name.rpartition("/")[2] for name in (X.names or {}).get(family, [])]
-    wanted = [str(label) for label in classes]
-    if len(names) == width and set(wanted) <= set(names):
-        return [names.index(label) for label in wanted]
-    return list(range(width))
+    numbers = np.asarray(block, dtype=np.float64)
+    if order is None:
+        return numbers
+    columns = [numbers[:, np.atleast_1d(own)] for own in order]
+    return np.stack([np.logaddexp.reduce(own, axis=1) for own in columns], axis=1)
+
+
+def passed_slopes(block: Any, order: Any, directions: Array, mean: Array) -> Slopes:
+    """Slopes of what ``passed`` gives, whose columns have this mean.
+
+    The mean face says the same of all parts of a merged class. From there their slopes are even, and steeper for a part
+    above the others, so that the evidence adds up; for two parts these are the integrated gradients.
+    """
+    if order is None:
+        return Slopes(directions, mean)
+    numbers = np.asarray(block, dtype=np.float64)
+    values, means = np.zeros(numbers.shape), np.zeros(numbers.shape[1])
+    for own, along, middle in zip(map(np.atleast_1d, order), directions.T, mean, strict=True):
+        parts, even = numbers[:, own], np.log(len(own))
+        off = parts - parts.mean(axis=1, keepdims=True)
+        spread = np.maximum((off**2).sum(axis=1), 1e-12)
+        steeper = (np.logaddexp.reduce(off, axis=1) - even) / spread
+        values[:, own] = along[:, None] * (1 / len(own) + steeper[:, None] * off)
+        means[own] = middle - even
+    return Slopes(values, means, exact=all(np.size(own) == 1 for own in order))
+
+
+def logit_order(X: Features, family: str, classes: Array, labels: Mapping[str, str | None]) -> list[list[int]] | None:
+    """Columns of a family of logits that make the number of each class, by their names where they have any.
+
+    Parameters
+    ----------
+    X : Features
+    family : str
+    classes : ndarray of shape (n_classes,)
+    labels : mapping of str to str or None
+        Labels that were renamed, merged or, with None, dropped since the names were given.
+
+    Returns
+    -------
+    list of list of int, or None
+        For each class its column, or those that were merged into it. None where a class has none, and where columns
+        without names cannot be one for each class.
+    """
+    names, wanted = column_labels(X, family), [str(label) for label in classes]
+    meant = [_meant(name, labels, wanted) for name in names]
+    order = [[i for i, label in enumerate(meant) if label == own] for own in wanted]
+    if all(order):
+        return order
+    numbered = names == [names[0].rstrip("0123456789") + str(i) for i in range(len(names))] if names else True
+    trusted = numbered and not labels and X[family].shape[1] == len(wanted)
+    return [[i] for i in range(len(wanted))] if trusted else None
+
+
+def _meant(name: str, labels: Mapping[str, str | None], wanted: list[str]) -> str | None:
+    """The class that a column's name stands for, if any."""
+    found = (mapped(spelling, labels) for spelling in (name, canonical(name)))
+    return next((label for label in found if label in wanted), None)
+
+
+def column_labels(X: Features, family: str) -> list[str]:
+    """Names of a family's columns without the family; empty where they have none."""
+    return [name.rpartition("/")[2] for name in (X.names or {}).get(family, [])]
+
+
+def one_a_class(X: Features, family: str, classes: Array) -> bool:
+    """Whether a family has one column for each class, in their order, as far as names or numbers tell."""
+    names = column_labels(X, family)
+    return names == [str(label) for label in classes] if names else X[family].shape[1] == len(classes)
+
+
+def not_one_a_class(X: Features, family: str, classes: Array, advice: str) -> InputError:
+    """Error for a family that is not one column for each class."""
+    names, wanted = ", ".join(column_labels(X, family)[:10]), ", ".join(str(label) for label in classes)
+    got = f"{X[family].shape[1]} columns of {family!r}" + (f" ({names})" if names else "")
+    return InputError(f"Got {got}, expected {len(classes)}, one for each class ({wanted}): {advice}")

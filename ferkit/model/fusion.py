@@ -11,6 +11,7 @@ from scipy import optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
+from ferkit.model.bases import not_one_a_class, one_a_class
 from ferkit.model.calibration import fit_temperature, log_softmax, mean_log_loss
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.scaling import apply_scaling, fit_scaling
@@ -19,6 +20,7 @@ from ferkit.records import Features
 Array = NDArray[Any]
 PULLS = (np.inf, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 RIDGE = 1e-4
+FULL = "take weights='full', or drop the labels that it lacks."
 
 
 class LinearFusion(FaceClassifier):
@@ -27,7 +29,7 @@ class LinearFusion(FaceClassifier):
     The logit of a class is the sum over families of ``weight * margin of that class``, plus, for ``weights="full"``, a
     matrix that lets every margin speak for every class, plus a bias. The matrix is drawn to 0 with a strength chosen by
     cross-validation, so few rows end near one weight a family and many rows use the whole matrix. A family whose
-    columns are not one for each class takes part through its matrix only.
+    columns are not one for each class, by their number or their names, takes part through its matrix only.
 
     Parameters
     ----------
@@ -77,7 +79,9 @@ class LinearFusion(FaceClassifier):
     def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
         self._check_params()
         k = len(self.classes_)
-        shared = [name for name, width in self.families_.items() if width == k]
+        shared = [name for name in self.families_ if one_a_class(X, name, self.classes_)]
+        if self.weights == "family" and (alone := [name for name in self.families_ if name not in shared]):
+            raise not_one_a_class(X, alone[0], self.classes_, FULL)
         matrix = np.asarray(X, dtype=np.float64)
         blocks = np.stack([matrix[:, X.families[name]] for name in shared]) if shared else np.zeros((0, len(codes), k))
         pulls = self._pulls(bool(shared))

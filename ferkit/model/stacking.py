@@ -13,18 +13,19 @@ from sklearn.utils.validation import check_is_fitted
 from ferkit.errors import InputError
 from ferkit.model.base import Slopes, choice, positive
 from ferkit.model.bases import (
-    PASSTHROUGH,
     FamilyModels,
     base_slopes,
+    column_labels,
     fit_base,
-    logit_order,
     margins,
+    not_one_a_class,
+    passed,
     passed_slopes,
     shapley,
 )
 from ferkit.model.calibration import softmax
 from ferkit.model.folds import fold_of, out_of_fold
-from ferkit.model.fusion import FusionHead, LinearFusion
+from ferkit.model.fusion import FULL, FusionHead, LinearFusion
 from ferkit.model.linear import LinearSVM
 from ferkit.model.scaling import fit_scaling
 from ferkit.records import Features
@@ -42,7 +43,8 @@ class Stacking(FamilyModels):
     ----------
     bases : dict of str to classifier or "passthrough", or None, default=None
         Model of each family; a family that is not named gets ``LinearSVM()``. "passthrough" takes the family's numbers
-        as they are, for the logits of a network. ``calibrate`` of a base is switched off.
+        as they are, for the logits of a network, each class by the name of its column; columns that are not one for
+        each class take part through the fusion's matrix only. ``calibrate`` of a base is switched off.
     final : {"linear", "head"} or classifier, default="linear"
         ``LinearFusion``, ``FusionHead``, or a classifier of your own with ``decision_function``.
     weights : {"full", "family"}, default="full"
@@ -51,6 +53,9 @@ class Stacking(FamilyModels):
         Folds for out-of-fold margins, where ``fit`` gets no ``fusion`` mask.
     seed : int, default=0
         For folds and fusion.
+    labels : dict of str to str or None, or None, default=None
+        New names of labels that a network passed through may know by another: old name to new one, the same for labels
+        that were merged, None for one that was dropped. A recipe gives its own ``labels``.
 
     Attributes
     ----------
@@ -88,12 +93,14 @@ class Stacking(FamilyModels):
         weights: str = "full",
         folds: int = 5,
         seed: int = 0,
+        labels: dict[str, str | None] | None = None,
     ) -> None:
         self.bases = bases
         self.final = final
         self.weights = weights
         self.folds = folds
         self.seed = seed
+        self.labels = labels
 
     def fit(self, X: Any, y: Any, *, fusion: Any = None, groups: Any = None) -> Self:
         """Fit the bases and the fusion.
@@ -226,7 +233,8 @@ class Stacking(FamilyModels):
             if hasattr(base, "get_params") and "calibrate" in base.get_params(deep=False):
                 base.set_params(calibrate=False)
         self.bases_ = bases
-        self.orders_ = {name: logit_order(X, name, self.classes_) for name in bases if bases[name] == PASSTHROUGH}
+        self.orders_ = self._orders(X)
+        self._check_one_weight_a_family(X)
         if fusion is None:
             rows = np.ones(len(codes), bool)
             found = self._out_of_fold(X, codes, groups) if len(self.orders_) < len(bases) else self._margins(X)
@@ -250,8 +258,8 @@ class Stacking(FamilyModels):
             own, start = slice(start, start + width), start + width
             along = fused[family].values * self.margin_scale_[own]
             if family in self.orders_:
-                order, mean = self.orders_[family], self.margin_mean_[own]
-                inner = {family: passed_slopes(along, order, mean, X[family].shape[1])}
+                slopes = passed_slopes(X[family], self.orders_[family], along, self.margin_mean_[own])
+                inner = {family: slopes}
             else:
                 inner = base_slopes(self.bases_[family], Features({family: X[family]}), along, self.classes_)
             for name, slopes in inner.items():
@@ -269,8 +277,18 @@ class Stacking(FamilyModels):
         found = {}
         for family, base in self.bases_.items():
             through = family in self.orders_
-            found[family] = X[family][:, self.orders_[family]] if through else margins(base, X[family], self.classes_)
-        return Features({family: np.asarray(block, dtype=np.float64) for family, block in found.items()})
+            block = X[family]
+            found[family] = passed(block, self.orders_[family]) if through else margins(base, block, self.classes_)
+        return self._named_margins(found, X)
+
+    def _named_margins(self, found: dict[str, Array], X: Features) -> Features:
+        """Margins under the names of their classes, or of the columns that are passed through as they are."""
+        names = {}
+        for family, block in found.items():
+            as_it_is = self.orders_.get(family, ()) is None
+            own = column_labels(X, family) or range(block.shape[1]) if as_it_is else self.classes_
+            names[family] = [f"{family}/{label}" for label in own]
+        return Features(found, names)
 
     def _out_of_fold(self, X: Features, codes: Array, groups: Any) -> Features:
         """Margins of each family from bases that were fitted on other folds."""
@@ -279,7 +297,7 @@ class Stacking(FamilyModels):
         for family, base in self.bases_.items():
             block = X[family]
             if family in self.orders_:
-                found[family] = np.asarray(block[:, self.orders_[family]], dtype=np.float64)
+                found[family] = passed(block, self.orders_[family])
                 continue
 
             def answer(train: Array, test: Array, base: Any = base, block: Any = block) -> Array:
@@ -287,7 +305,7 @@ class Stacking(FamilyModels):
                 return margins(fit_base(clone(base), block[train], y[train], own), block[test], self.classes_)
 
             found[family] = out_of_fold(codes, fold, answer)
-        return Features(found)
+        return self._named_margins(found, X)
 
     def _fuse(self, found: Features, y: Array, groups: Any) -> None:
         """Fit z-scores and fusion on margins."""
@@ -312,7 +330,13 @@ class Stacking(FamilyModels):
             own = slice(start, start + block.shape[1])
             blocks[family] = (block - self.margin_mean_[own]) * self.margin_scale_[own]
             start = own.stop
-        return Features(blocks)
+        return Features(blocks, found.names)
+
+    def _check_one_weight_a_family(self, X: Features) -> None:
+        """Refuse, before any base is fitted, columns that one weight a family cannot use."""
+        for family, order in self.orders_.items():
+            if order is None and self.final == "linear" and self.weights == "family":
+                raise not_one_a_class(X, family, self.classes_, FULL)
 
     def _mask(self, fusion: Any, codes: Array) -> Array:
         """Checked mask of fusion rows: both parts must hold every class."""

@@ -11,11 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 from ferkit.errors import InputError
 from ferkit.model.base import Slopes, choice
 from ferkit.model.bases import (
-    PASSTHROUGH,
     FamilyModels,
     base_slopes,
     fit_base,
-    logit_order,
+    not_one_a_class,
+    passed,
     passed_slopes,
     shapley,
 )
@@ -34,11 +34,14 @@ class Voting(FamilyModels):
     ----------
     bases : dict of str to classifier or "passthrough", or None, default=None
         Model of each family, with ``predict_proba``; a family that is not named gets ``LinearSVM()``. "passthrough"
-        takes the softmax of the family's numbers, for the logits of a network.
+        takes the softmax of the family's numbers, for the logits of a network, each class by the name of its column.
     rule : {"log", "mean"}, default="log"
         Average the logarithms of the probabilities (a geometric mean, then scaled to sum to 1), or the probabilities.
     weights : dict of str to float, or None, default=None
         Weight of each family, 1 where it is not named.
+    labels : dict of str to str or None, or None, default=None
+        New names of labels that a network passed through may know by another: old name to new one, the same for labels
+        that were merged, None for one that was dropped. A recipe gives its own ``labels``.
 
     Attributes
     ----------
@@ -61,27 +64,29 @@ class Voting(FamilyModels):
     """
 
     def __init__(
-        self, bases: dict[str, Any] | None = None, *, rule: str = "log", weights: dict[str, float] | None = None
+        self,
+        bases: dict[str, Any] | None = None,
+        *,
+        rule: str = "log",
+        weights: dict[str, float] | None = None,
+        labels: dict[str, str | None] | None = None,
     ) -> None:
         self.bases = bases
         self.rule = rule
         self.weights = weights
+        self.labels = labels
 
     def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
         choice("rule", self.rule, ("log", "mean"))
         self.weights_ = self._shares(X)
         self.bases_ = self._bases(X, LinearSVM())
-        self.orders_ = {}
+        self.orders_ = self._orders(X)
+        for family, order in self.orders_.items():
+            if order is None:
+                raise not_one_a_class(X, family, self.classes_, "drop the labels that it lacks, or take Stacking.")
         for family, base in self.bases_.items():
-            if base != PASSTHROUGH:
+            if family not in self.orders_:
                 fit_base(base, X[family], self.classes_[codes], groups)
-                continue
-            self.orders_[family] = logit_order(X, family, self.classes_)
-            if len(self.orders_[family]) != len(self.classes_):
-                raise InputError(
-                    f"Got {X[family].shape[1]} columns of {family!r} passed through, expected {len(self.classes_)}, "
-                    "one for each class."
-                )
 
     def contributions(self, X: Any) -> Array:
         """What each family adds to the logits.
@@ -121,8 +126,7 @@ class Voting(FamilyModels):
         for weight, (family, base) in zip(self.weights_, self.bases_.items(), strict=True):
             if family in self.orders_:
                 mean = np.zeros(len(self.classes_))
-                passed = passed_slopes(weight * directions, self.orders_[family], mean, X[family].shape[1])
-                found[family] = passed
+                found[family] = passed_slopes(X[family], self.orders_[family], weight * directions, mean)
             else:
                 found |= base_slopes(base, Features({family: X[family]}), weight * directions, self.classes_)
         return found
@@ -134,7 +138,7 @@ class Voting(FamilyModels):
 
     def _log_proba(self, family: str, block: Any) -> Array:
         if family in self.orders_:
-            return log_softmax(np.asarray(block, dtype=np.float64)[:, self.orders_[family]])
+            return log_softmax(passed(block, self.orders_[family]))
         proba = np.asarray(self.bases_[family].predict_proba(block), dtype=np.float64)
         return np.log(np.maximum(proba, LEAST))
 

@@ -20,7 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ferkit.augment import Augment
-from ferkit.errors import InputError
+from ferkit.errors import InputError, check_flags
 from ferkit.features.onnx import find, open_network, remember
 from ferkit.files import default_folder, write_whole
 from ferkit.labels import canonical
@@ -267,6 +267,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return faces, codes
 
     def _check_parameters(self) -> None:
+        check_flags(self)
         for name, least in (("epochs", 1), ("batch_size", 2), ("n_threads", 1), ("seed", 0), ("verbose", 0)):
             value = {"batch_size": self._batch, "verbose": self.verbose or 0}.get(name, getattr(self, name))
             if not isinstance(value, (int, np.integer)) or value < least:

@@ -18,7 +18,7 @@ from ferkit.recipe.schema import Part, Recipe
 def build(recipe: Recipe) -> Pipeline:
     """Unfitted pipeline with the steps ``faces``, ``features`` and ``model``.
 
-    Every ``seed`` that the recipe leaves open is the recipe's.
+    Every ``seed``, and ``labels`` of a fusion, that the recipe leaves open is the recipe's.
 
     Examples
     --------
@@ -28,9 +28,9 @@ def build(recipe: Recipe) -> Pipeline:
     """
     return Pipeline(
         [
-            ("faces", _new(registry.FACES, recipe.faces, recipe.seed)),
+            ("faces", _new(registry.FACES, recipe.faces, recipe)),
             ("features", _union(recipe) if recipe.features else "passthrough"),
-            ("model", _model(recipe.model, recipe.seed)),
+            ("model", _model(recipe.model, recipe)),
         ]
     )
 
@@ -38,26 +38,25 @@ def build(recipe: Recipe) -> Pipeline:
 def _union(recipe: Recipe) -> Any:
     from ferkit.features import FamilyUnion
 
-    families = [
-        (key, _new(registry.FEATURES[part.kind], part.params, recipe.seed)) for key, part in recipe.features.items()
-    ]
+    families = [(key, _new(registry.FEATURES[part.kind], part.params, recipe)) for key, part in recipe.features.items()]
     return FamilyUnion(families)
 
 
-def _new(target: str, params: dict[str, Any], seed: int) -> Any:
-    given = {"seed": seed} if "seed" in registry.parameters(target) else {}
+def _new(target: str, params: dict[str, Any], recipe: Recipe) -> Any:
+    shared = {"seed": recipe.seed, "labels": recipe.labels or None}
+    given = {name: value for name, value in shared.items() if name in registry.parameters(target)}
     if str(params.get("init", "")).endswith(".ferkit"):
         params = params | {"init": str(store.network_file(params["init"]))}
     return registry.resolve(target)(**given | params)
 
 
-def _model(value: Any, seed: int) -> Any:
+def _model(value: Any, recipe: Recipe) -> Any:
     """Estimators in place of parts, however deep."""
     if isinstance(value, Part):
-        params = {name: _model(item, seed) for name, item in value.params.items()}
-        return _new(registry.MODELS[value.kind], params, seed)
+        params = {name: _model(item, recipe) for name, item in value.params.items()}
+        return _new(registry.MODELS[value.kind], params, recipe)
     if isinstance(value, dict):
-        return {name: _model(item, seed) for name, item in value.items()}
+        return {name: _model(item, recipe) for name, item in value.items()}
     return value
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,13 @@ def loads(text: str, name: str = "recipe", stem: str = "recipe", sets: Sequence[
     return _Check(name).recipe(raw, stem)
 
 
+def labels_of(manifest: Mapping[str, Any]) -> dict[str, str | None]:
+    """Labels that the recipe in a model file's manifest renames, merges or, with None, drops."""
+    raw = parse(str(manifest.get("recipe", "")), "the model's recipe")
+    check = _Check("the model's recipe")
+    return check.labels(check.block(raw, "labels")) if isinstance(raw, Block) else {}
+
+
 def shipped() -> dict[str, Path]:
     """Recipes that ferkit brings, by name."""
     folder = SHIPPED if SHIPPED.is_dir() else CHECKOUT
@@ -220,7 +227,15 @@ class _Check:
     def params(self, block: Block, target: str, skip: Iterable[str] = ()) -> dict[str, Any]:
         known = registry.parameters(target)
         self.keys(block, [*known, *skip], f"parameter of {target.partition(':')[2]}")
-        return {key: _plain(value) for key, value in block.items() if key not in skip}
+        given = {key: _plain(value) for key, value in block.items() if key not in skip}
+        for key, value in given.items():
+            self.flag(block.where[key], key, known[key], value)
+        return given
+
+    def flag(self, where: str, key: str, default: Any, value: Any) -> None:
+        """Refuse ``no``, ``off`` and other words for what is true or false."""
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise self.fail(where, f"Got {key}={value!r}, expected true or false.")
 
     def features(self, block: Block) -> dict[str, Part]:
         return {key: self.family(block, key) for key in block}
@@ -297,7 +312,7 @@ class _Check:
 
     def search(self, block: Block, model: Part, features: dict[str, Part]) -> Search:
         self.keys(block, ("kind", "params", "folds", "iterations", "score"), "key of search")
-        paths = self.block(block, "params")
+        paths = _flat(self.block(block, "params"))
         values = {self.path(paths, path, model, features): self.values(paths, path) for path in paths}
         if not values:
             raise RecipeError(f"{self.name}: Got search without params, expected lists of values by dotted path.")
@@ -326,36 +341,63 @@ class _Check:
         return tuple(_plain(value) for value in block[path])
 
     def path(self, block: Block, path: str, model: Part, features: dict[str, Part]) -> str:
-        """A dotted path as scikit-learn's ``step__name``, after a look that it leads to a parameter."""
-        step, *keys = path.split(".")
-        parts: dict[str, Part]
-        if step == "features" and len(keys) == 2:
-            parts = features
-        elif step == "model" and keys:
-            keys = keys[1:] if keys[0] == model.kind else keys
-            parts, keys = (
-                (model.params.get("bases", {}), keys[1:]) if keys[:1] == ["bases"] else ({"": model}, ["", *keys])
-            )
-        else:
-            raise self.fail(
-                block.where[path], f"Got {path!r}, expected a path such as model.C or features.hog.orientations."
-            )
-        return self.step_path(block, path, step, parts, keys)
-
-    def step_path(self, block: Block, path: str, step: str, parts: dict[str, Part], keys: list[str]) -> str:
+        """A dotted path as scikit-learn's ``step__name``, after a look that it leads to a parameter and fits it."""
         where = block.where[path]
-        if len(keys) != 2 or not isinstance(parts.get(keys[0]), Part):
-            raise self.fail(where, f"Got {path!r}, expected one of {', '.join(parts)} and its parameter.")
-        part = parts[keys[0]]
+        step, *keys = path.split(".")
+        if step == "features" and len(keys) == 2:
+            part, names = self.among(where, path, features, keys[0]), keys[:1]
+        elif step == "model" and keys:
+            part, names = self.inside(where, path, model, keys[:-1])
+        else:
+            expected = "a path of model or features, such as model.C or features.hog.orientations"
+            hint = " Faces are found once, before the search: try others with --set." if step == "faces" else ""
+            raise self.fail(where, f"Got {path!r}, expected {expected}.{hint}")
         known = registry.parameters((registry.FEATURES if step == "features" else registry.MODELS)[part.kind])
-        if keys[1] not in known:
-            message = f"Got {path!r}, expected a parameter of {part.kind}: {', '.join(known)}.{nearest(keys[1], known)}"
-            raise self.fail(where, message)
-        return "__".join(key for key in (step, *keys) if key)
+        if keys[-1] not in known:
+            hint = nearest(keys[-1], known)
+            raise self.fail(where, f"Got {path!r}, expected a parameter of {part.kind}: {', '.join(known)}.{hint}")
+        for value in self.values(block, path):
+            self.flag(where, path, known[keys[-1]], value)
+        return "__".join((step, *names, keys[-1]))
+
+    def inside(self, where: str, path: str, model: Part, keys: list[str]) -> tuple[Part, list[str]]:
+        """The model that a path's keys lead to, and the names on the way as scikit-learn has them."""
+        if keys[:1] == [model.kind]:
+            keys = keys[1:]
+        if not keys:
+            return model, []
+        bases = registry.BASES.get(model.kind)
+        parts = model.params.get(bases, {}) if bases else model.params
+        if bases:
+            keys = keys[1:] if keys[0] == bases else []
+        part = self.among(where, path, parts, keys[0] if keys else "")
+        found, names = self.inside(where, path, part, keys[1:])
+        return found, [keys[0], *names]
+
+    def among(self, where: str, path: str, parts: dict[str, Any], key: str) -> Part:
+        part = parts.get(key)
+        if isinstance(part, Part):
+            return part
+        names = [name for name, item in parts.items() if isinstance(item, Part)]
+        expected = f"one of {', '.join(names)} and its parameter" if names else "a parameter of what the recipe names"
+        raise self.fail(where, f"Got {path!r}, expected {expected}.")
 
 
 def _whole(value: int) -> bool:
     return value >= 0 and not isinstance(value, bool)
+
+
+def _flat(block: Block) -> Block:
+    """Blocks inside a block as dotted keys: what ``--set search.params.model.C=[1, 10]`` makes."""
+    flat = Block()
+    for key, value in block.items():
+        inner = _flat(value) if isinstance(value, Block) else None
+        if inner is None:
+            flat[key], flat.where[key] = value, block.where[key]
+            continue
+        flat.update({f"{key}.{name}": item for name, item in inner.items()})
+        flat.where.update({f"{key}.{name}": where for name, where in inner.where.items()})
+    return flat
 
 
 def _plain(value: Any) -> Any:

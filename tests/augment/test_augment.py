@@ -65,6 +65,11 @@ def test_flip_mirrors_half(crops):
     assert 0.4 < mirrored.mean() < 0.6
 
 
+def test_flip_is_true_or_false(crops):
+    with pytest.raises(InputError, match="Got flip='no', expected True or False"):
+        only(flip="no")(crops)
+
+
 def test_rotation_turns_as_far_as_it_says():
     places = draw_places(rng(), (2000, 48, 48), 15.0, 0.0, 0.0, False)
     angles = np.degrees(np.arctan2(places.matrices[:, 1, 0], places.matrices[:, 0, 0]))

@@ -48,7 +48,7 @@ def models(tmp_path_factory, data):
     return folder
 
 
-def _save(path, pictures, labels, fusion=None):
+def _save(path, pictures, labels, fusion=None, recipe=""):
     steps = [
         ("faces", FaceExtractor(detector="haar", landmarks="none")),
         ("features", FamilyUnion([("hog", HOG(cell=12))])),
@@ -56,7 +56,7 @@ def _save(path, pictures, labels, fusion=None):
     ]
     pipeline = Pipeline(steps).fit(pictures, labels)
     hashes = store.seen_hashes(np.ascontiguousarray(pictures))
-    store.save(pipeline, path, {}, hashes, None if fusion is None else store.seen_hashes(fusion))
+    store.save(pipeline, path, {"recipe": recipe}, hashes, None if fusion is None else store.seen_hashes(fusion))
 
 
 @pytest.fixture
@@ -146,6 +146,20 @@ def test_unknown_labels_are_listed_or_dropped(call, folder, tmp_path):
     dropped = call("--drop-unknown")
     assert dropped.exit_code == 0
     assert "left out, because the model does not know their label" in dropped.stderr
+
+
+def test_models_with_labels_of_their_recipe_are_scored_and_compared(models, folder, data, tmp_path):
+    train = data.split("Training").relabel({"happiness": "positive", "fear": None})
+    _save(tmp_path / "a.ferkit", train.pictures, train.labels, recipe="labels: {happiness: positive, fear: drop}")
+    _save(tmp_path / "b.ferkit", train.pictures[:60], train.labels[:60], recipe="labels: {happy: positive, fear: null}")
+    files = [str(tmp_path / "a.ferkit"), str(tmp_path / "b.ferkit")]
+    done = CliRunner().invoke(main, ["evaluate", str(folder), "--model", files[0], "--against", files[1]])
+    assert done.exit_code == 0, done.output
+    assert "Labels as in the model's recipe: fear left out, happiness as positive.\n" in done.stderr
+    assert "does not know" not in done.stderr
+    done = CliRunner().invoke(main, ["compare", *files, "--data", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("fear left out, happiness as positive.") == 2
 
 
 @pytest.mark.parametrize(("choice", "told"), [("yes", True), ("auto", True), ("no", False)])

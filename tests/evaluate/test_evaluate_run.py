@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.pipeline import Pipeline
 
+from ferkit import recipe
 from ferkit.errors import DataError
 from ferkit.evaluate import evaluate_dataset, run
 from ferkit.faces import FaceExtractor
@@ -133,6 +134,24 @@ def test_unknown_labels(model, data):
     assert (result.dropped, result.rows.tolist()) == (5, list(range(5, 20)))
     with pytest.raises(DataError, match="Got no row whose label the model knows"):
         evaluate_dataset(model, odd[:5], drop_unknown=True)
+
+
+def test_labels_are_those_of_the_models_recipe(data):
+    text = "features: {hog: {cell: 12}}\nmodel: linear_svm\nlabels: {happy: positive, fear: drop, pride: drop}\n"
+    checked = recipe.loads(text.replace(", pride: drop", ""))
+    train = data.split("Training").relabel(checked.labels)
+    pipeline = recipe.build(checked).fit(train.pictures, train.labels)
+    model = Model(pipeline, {"recipe": text}, "merged.ferkit")
+    result = evaluate_dataset(model, data)
+    kept = np.flatnonzero(data.labels != "fear")
+    np.testing.assert_array_equal(result.rows, kept)
+    np.testing.assert_array_equal(result.y_true, np.where(data.labels == "happiness", "positive", data.labels)[kept])
+    assert (result.relabelled, result.dropped) == ({"fear": None, "happiness": "positive"}, 0)
+    assert result.figures()["relabelled"] == result.relabelled
+    assert evaluate_dataset(model, data.relabel(checked.labels)).relabelled == {}
+    odd = Dataset(data.pictures[:20], np.where(np.arange(20) < 5, "rage", data.labels[:20]))
+    with pytest.raises(DataError, match="Got labels rage, expected labels that the model knows"):
+        evaluate_dataset(model, odd)
 
 
 def test_labels_that_the_data_lacks_are_fine(model, data):

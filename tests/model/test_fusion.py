@@ -152,7 +152,7 @@ def test_wrong_votes():
     ):
         with pytest.raises(InputError, match=f"Got {next(iter(params))}="):
             Voting(**params).fit(X, codes)
-    with pytest.raises(InputError, match="Got 12 columns of 'x' passed through, expected 4"):
+    with pytest.raises(InputError, match="Got 12 columns of 'x', expected 4, one for each class"):
         Voting({"x": "passthrough"}).fit(Features({"x": X.matrix}), codes)
 
 

@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ferkit.errors import InputError
-from ferkit.model import RBFSVM, FusionHead, LinearFusion, LinearSVM, Stacking
+from ferkit.model import RBFSVM, FusionHead, LinearFusion, LinearSVM, Stacking, Voting
 from ferkit.model.bases import margins
 from ferkit.model.calibration import mean_log_loss, softmax
 from ferkit.records import Features
@@ -191,6 +191,88 @@ def test_logits_pass_through_in_the_order_of_their_names():
     # A network that knows more classes than the data gives only the columns of those.
     two = codes < 2
     assert Stacking({"cnn": "passthrough"}).fit(named[two], LABELS[codes[two]]).margin_widths_ == {"cnn": 2}
+
+
+KNOWN = ["anger", "fear", "sadness", "neutral"]
+FUSIONS = {"stacking": Stacking({"cnn": "passthrough"}, weights="family"), "voting": Voting({"cnn": "passthrough"})}
+
+
+def logits_of_a_network(n=400):
+    """Logits named after what the network knows, and the right labels."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, n)
+    logits = 2 * np.eye(4)[codes] + rng.normal(size=(n, 4))
+    return Features({"cnn": logits}, {"cnn": [f"cnn/{name}" for name in KNOWN]}), np.array(KNOWN)[codes]
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize(
+    ("labels", "made_of"),
+    [
+        ({"anger": "zeal"}, {"fear": [1], "neutral": [3], "sadness": [2], "zeal": [0]}),
+        ({"anger": "sadness", "sadness": "anger"}, {"anger": [2], "fear": [1], "neutral": [3], "sadness": [0]}),
+        ({"fear": "low", "sadness": "low"}, {"anger": [0], "low": [1, 2], "neutral": [3]}),
+        ({"fear": None}, {"anger": [0], "neutral": [3], "sadness": [2]}),
+    ],
+    ids=["renamed", "swapped", "merged", "dropped"],
+)
+def test_logits_follow_the_labels_of_a_recipe(fusion, labels, made_of):
+    X, known = logits_of_a_network()
+    kept = np.flatnonzero([labels.get(name, name) is not None for name in known])
+    X, y = X[kept], np.array([labels.get(name, name) for name in known[kept]])
+    model = clone(FUSIONS[fusion]).set_params(labels=labels).fit(X, y)
+    assert model.classes_.tolist() == list(made_of)
+    powers = np.exp(X["cnn"])
+    expected = np.stack([powers[:, own].sum(axis=1) for own in made_of.values()], axis=1)
+    expected /= expected.sum(axis=1, keepdims=True)
+    answers = model.predict_proba(X)
+    if fusion == "voting":
+        np.testing.assert_allclose(answers, expected, atol=1e-9)
+    assert (answers.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.9
+    assert np.mean(model.predict(X) == y) > 0.8
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("parts", [["anger", "fear"], ["anger", "fear", "sadness"]])
+def test_evidence_of_merged_logits_adds_up(fusion, parts):
+    X, known = logits_of_a_network()
+    labels = dict.fromkeys(parts, "negative")
+    y = np.array([labels.get(name, name) for name in known])
+    model = clone(FUSIONS[fusion]).set_params(labels=labels).fit(X, y)
+    asked = np.tile(np.eye(len(model.classes_))[0] - 1 / len(model.classes_), (len(X), 1))
+    value = (asked * margins(model, X, model.classes_)).sum(axis=1)
+    slopes = model.slopes(X, asked)["cnn"]
+    assert not slopes.exact
+    start = value - slopes.evidence(X["cnn"]).sum(axis=1)
+    assert np.ptp(start) < 1e-6, "what is left is the same for every face"
+
+
+def test_logits_that_do_not_cover_the_classes_are_never_taken_in_a_wrong_order():
+    X, known = logits_of_a_network()
+    own = np.array(["dull", "eager", "lost", "puzzled"])[np.searchsorted(sorted(KNOWN), known)]
+    for fusion in FUSIONS.values():
+        with pytest.raises(InputError, match=r"Got 4 columns of 'cnn' \(anger, .*one for each class \(dull, "):
+            clone(fusion).fit(X, own)
+    with pytest.raises(InputError, match="weights='full'"):
+        clone(FUSIONS["stacking"]).fit(X, own)
+    full = Stacking({"cnn": "passthrough"}).fit(X, own)
+    assert full.final_.family_weights_ == {}
+    assert full.score(X, own) > 0.8
+    unnamed = Features(X.blocks)
+    assert Voting({"cnn": "passthrough"}).fit(unnamed, known).orders_ == {"cnn": [[0], [1], [2], [3]]}
+    with pytest.raises(InputError, match="Got 4 columns of 'cnn', expected 4"):
+        Voting({"cnn": "passthrough"}, labels={"anger": "zeal"}).fit(unnamed, known)
+
+
+def test_a_fusion_saved_before_there_were_labels():
+    X, y = logits_of_a_network()
+    model = clone(FUSIONS["stacking"]).fit(X, y)
+    expected, slopes = model.predict_proba(X), model.slopes(X, np.tile([1.0, -1, 0, 0], (len(X), 1)))["cnn"]
+    del model.labels
+    model.orders_ = {"cnn": [0, 1, 3, 2]}
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    np.testing.assert_array_equal(model.slopes(X, np.tile([1.0, -1, 0, 0], (len(X), 1)))["cnn"].values, slopes.values)
+    assert clone(model).labels is None
 
 
 def test_bases_are_fitted_uncalibrated_copies(rows):

@@ -39,6 +39,13 @@ def test_the_seed_goes_where_the_recipe_gives_none():
     assert (params["features__words__seed"], params["features__other__seed"], params["model__seed"]) == (7, 2, 7)
 
 
+def test_labels_go_to_fusions_which_may_read_logits_by_name():
+    text = "features: {hog: {}, cnn: {output: logits}}\nmodel: {stacking: {bases: {cnn: passthrough, hog: rbf_svm}}}"
+    assert recipe.build(recipe.loads(text))[-1].labels is None
+    pipeline = recipe.build(recipe.loads(text, sets=["labels.happiness=positive", "labels.fear=drop"]))
+    assert pipeline[-1].labels == {"happiness": "positive", "fear": None}
+
+
 def test_a_network_reads_the_faces():
     pipeline = recipe.build(recipe.loads("model: {network: {epochs: 3}}"))
     assert pipeline.named_steps["features"] == "passthrough"

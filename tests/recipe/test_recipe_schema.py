@@ -87,6 +87,17 @@ def test_what_is_left_out_has_defaults():
         ("features: {hog: {}}\nmodel: linear_svm\nlabels: {3: sad}", r"line 3: got key 3, expected a word"),
         ("features: {hog: {}}\nmodel: linear_svm\naugment: {rotate: 3}", r"Did you mean 'rotation'"),
         ("faces: {siez: 3}\nfeatures: {hog: {}}\nmodel: linear_svm", r"line 1: .*FaceExtractor 'siez'.*'size'"),
+        (
+            "features:\n  hog: {}\n  lbp: {sqrt: off}\nmodel: linear_svm",
+            r"line 3: Got sqrt='off', expected true or false",
+        ),
+        ("features: {hog: {}}\nmodel:\n  linear_svm: {calibrate: no}", r"line 3: Got calibrate='no', expected true or"),
+        ("faces: {align: yes}\nfeatures: {hog: {}}\nmodel: linear_svm", r"line 1: Got align='yes', expected true or"),
+        ("features: {cnn: {mirror: null}}\nmodel: linear_svm", r"Got mirror=None, expected true or false"),
+        (
+            "features: {hog: {}}\nmodel: linear_svm\naugment: {flip: no}",
+            r"line 3: Got flip='no', expected true or false",
+        ),
         ("a: 1\na: 2", r"line 2: key 'a' is given twice, first in line 1"),
         ("a: &x 1\nb: *x", r"line 2: aliases are not allowed"),
         ("a: !!python/object/apply:os.system ['true']", r"line 1: could not determine a constructor"),
@@ -111,6 +122,7 @@ SEARCHED = "features: {hog: {}, lbp: {}}\nmodel: {stacking: {bases: {hog: linear
         ("model.final", "model__final"),
         ("model.stacking.folds", "model__folds"),
         ("model.bases.hog.C", "model__hog__C"),
+        ("model.stacking.bases.hog.linear_svm.C", "model__hog__C"),
         ("features.lbp.radii", "features__lbp__radii"),
     ],
 )
@@ -126,7 +138,12 @@ def test_paths_of_a_search(path, name):
         ("model.bases.lbp.C: [1]", "expected one of hog and its parameter"),
         ("model.bases.hog.c: [1]", "expected a parameter of linear_svm.*Did you mean 'C'"),
         ("features.hog.cel: [1]", "line 5.*Did you mean 'cell'"),
-        ("faces.size: [1]", "expected a path such as"),
+        ("model.bases.hog: [1]", "expected one of hog and its parameter"),
+        ("model.bases.hog.nothing.C: [1]", "expected a parameter of what the recipe names"),
+        ("model.estimator.C: [1]", "expected one of hog and its parameter"),
+        ("model.hog.C: [1]", "expected one of hog and its parameter"),
+        ("model.bases.hog.calibrate: [true, no]", "line 5: Got model.bases.hog.calibrate='no', expected true or false"),
+        ("faces.light: [none]", "expected a path of model or features.* Faces are found once"),
         ("model.final: 1", "expected a list of values"),
         ("model.final: []", "expected a list of values"),
         ("model.folds: [2]\n  kind: gird", "Did you mean 'grid'"),
@@ -138,6 +155,27 @@ def test_paths_of_a_search(path, name):
 def test_what_is_wrong_in_a_search(text, expected):
     with pytest.raises(RecipeError, match=rf"(?s){expected}"):
         recipe.loads(SEARCHED + text)
+
+
+def test_a_search_reaches_the_model_inside_a_model():
+    text = "features: {hog: {}}\nmodel: {concatenation: {estimator: linear_svm}}\n"
+    text += "search: {params: {model.estimator.C: [1]}}"
+    found = recipe.loads(text)
+    assert found.search.params == {"model__estimator__C": (1,)}
+    assert "model__estimator__C" in recipe.build(found).get_params()
+    with pytest.raises(RecipeError, match=r"Got 'model\.estimator\.C', expected a parameter of what the recipe names"):
+        recipe.loads(text.replace("{estimator: linear_svm}", "{}"))
+
+
+def test_a_search_can_be_set_from_the_command_line():
+    sets = ["search.params.model.C=[1, 10]", "search.params.features.hog.cell=[8, [8, 12]]", "search.folds=4"]
+    found = recipe.loads("features: {hog: {}}\nmodel: linear_svm", sets=sets)
+    assert found.search.params == {"model__C": (1, 10), "features__hog__cell": (8, (8, 12))}
+    assert recipe.loads(found.text).search == found.search
+    written = "features: {hog: {}}\nmodel: linear_svm\nsearch: {params: {model.C: [0.1, 1]}}"
+    assert recipe.loads(written, sets=sets[:1]).search.params == {"model__C": (1, 10)}
+    with pytest.raises(RecipeError, match=r"--set search\.params\.model\.c=\[1\]: .*Did you mean 'C'"):
+        recipe.loads(written, sets=["search.params.model.c=[1]"])
 
 
 def test_a_search_without_settings():
