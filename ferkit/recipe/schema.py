@@ -233,8 +233,8 @@ class _Check:
         return given
 
     def flag(self, where: str, key: str, default: Any, value: Any) -> None:
-        """Refuse ``no``, ``off`` and other words for what is true or false."""
-        if isinstance(default, bool) and not isinstance(value, bool):
+        """Refuse ``no``, ``off`` and other words for what is true or false, or has settings of its own."""
+        if isinstance(default, bool) and not isinstance(value, bool | dict):
             raise self.fail(where, f"Got {key}={value!r}, expected true or false.")
 
     def features(self, block: Block) -> dict[str, Part]:
