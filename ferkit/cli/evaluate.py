@@ -13,8 +13,7 @@ from typing import Any
 import click
 
 from ferkit.cli.fit import check_jobs
-
-_CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
+from ferkit.cli.predict import CROPPED
 
 
 @click.command("evaluate")
@@ -117,7 +116,7 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     dataset = _load(ask)
     if ask.split is None and dataset.split_names:
         click.echo(f"All parts are scored: {', '.join(dataset.split_names)} (one of them: --split NAME).", err=True)
-    options: dict[str, Any] = {"cropped": _CROPPED[ask.cropped], "drop_unknown": ask.drop_unknown}
+    options: dict[str, Any] = {"cropped": CROPPED[ask.cropped], "drop_unknown": ask.drop_unknown}
     with _progress(len(dataset), "Reading faces") as advance:
         result = evaluate_dataset(opened, dataset, progress=advance, **options)
     figures = {"data": ask.data, "split": ask.split, "model": str(opened.path)} | result.figures(ask.seed)
@@ -165,7 +164,7 @@ def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict
         against=figures.get("against"),
         notes=said,
         seed=ask.seed,
-        cropped=_CROPPED[ask.cropped],
+        cropped=CROPPED[ask.cropped],
     )
     if ask.stress:
         with _progress(71, "Stress") as advance:
@@ -277,8 +276,9 @@ def check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> N
 def check_unread(name: str, read: tuple[str | None, ...], hint: str) -> None:
     """Refuse a file that is read too, or that another option writes."""
     path = Path(name)
+    own = path.resolve()
     for other in map(Path, filter(None, read)):
-        if path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other)):
+        if own == other.resolve() or (path.exists() and other.exists() and path.samefile(other)):
             raise click.BadParameter(
                 f"Got {name!r}, which is also read or written by another option, expected another file.",
                 param_hint=hint,
@@ -290,5 +290,5 @@ def check_pictures(output: str | None, data: str, dataset: Any, hint: str) -> No
     if output is None or not Path(output).exists():
         return
     root = Path(data) if Path(data).is_dir() else Path(data).parent
-    for name in (*dataset.names, *(name for name, _ in dataset.skipped)):
-        check_unread(output, (str(root / name),), hint)
+    names = (*dataset.names, *(name for name, _ in dataset.skipped))
+    check_unread(output, tuple(str(root / name) for name in names), hint)

@@ -239,7 +239,7 @@ def fit_material(
     found = _search(recipe, pipeline, material, rows, tell) if recipe.search else {}
     X, fusion, groups, y = _train_rows(recipe, pipeline, material, rows, tell)
     tell(f"model ({recipe.model.kind})", 0, 0)
-    _fit_model(pipeline[-1], X, y, groups, fusion, _votes(material[rows.train], y))
+    _fit_model(pipeline[-1], X, y, groups, fusion, _votes(material, rows.train, y))
     tell("validation", 0, 0)
     validation = _validate(pipeline, material, rows) if validate else None
     if jobs is not None:
@@ -390,12 +390,12 @@ def _cross_fits(model: Any, rows: Rows) -> bool:
     return "groups" in takes and getattr(model, "calibrate", True)
 
 
-def _votes(material: Material, y: NDArray[Any]) -> NDArray[Any] | None:
-    """Shares of the votes for the rows ``y``, which may be several copies: a column for each class, sorted."""
+def _votes(material: Material, rows: NDArray[np.intp], y: NDArray[Any]) -> NDArray[Any] | None:
+    """Shares of the votes for labels ``y`` of the rows, or of several copies: a column for each class, sorted."""
     if material.votes is None:
         return None
-    column = {name: material.votes[:, i] for i, name in enumerate(material.vote_names)}
-    none = np.zeros(len(material.votes))
+    column = dict(zip(material.vote_names, material.votes[rows].T, strict=True))
+    none = np.zeros(len(rows))
     votes = np.column_stack([column.get(name, none) for name in np.unique(y).tolist()])
     return np.tile(votes, (len(y) // len(votes), 1))
 
