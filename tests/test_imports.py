@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"errors", "files", "labels", "pixels", "records"}
+BASE = {"blocks", "errors", "files", "labels", "pixels", "records"}
 ALLOWED = {
+    "blocks": BASE,
     "errors": BASE,
     "files": BASE,
     "labels": BASE,

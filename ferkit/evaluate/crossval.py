@@ -118,7 +118,7 @@ def cross_validate(
         raise InputError(f"Got folds={folds}, expected 2 or more.")
     tell = progress or (lambda step, done, total: None)
     recipe, name = _whole(recipe)
-    material = extract(recipe, replace(relabelled(dataset, recipe), splits=None), progress=tell)
+    material = extract(recipe, replace(relabelled(dataset, recipe), splits=None), jobs=jobs, cache=cache, progress=tell)
     tell("near-duplicates", 0, 0)
     groups = groups_of(near_duplicates(material.faces.crops), material.subjects, len(material.labels))
     labels = ordered(material.labels.tolist())

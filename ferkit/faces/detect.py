@@ -145,6 +145,11 @@ class FaceDetector(BaseEstimator):
         boxes, scores = _searched(grey(image), search, _WINDOW[name] / smallest, _BORDER if border else 0.0)
         return Detections(*_distinct(boxes, scores), name)
 
+    def tools(self) -> list[str | Path]:
+        """What ``detector`` stands for on this machine: kinds in the order of their use, and the file that it names."""
+        file = [] if self.detector in DETECTORS else [Path(self.detector)]
+        return [*(name for name, _, _ in self._searches()), *file]
+
     def check(self) -> None:
         """Check the parameters and that what they name is installed and can be read; raises as ``detect`` does."""
         self._searches()

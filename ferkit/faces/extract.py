@@ -188,6 +188,10 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         """Whether a picture is taken as a face that is cropped already, so that no face is searched for in it."""
         return self._taken_as_cropped(np.asarray(image))
 
+    def tools(self) -> list[str | Path]:
+        """What ``detector`` and ``landmarks`` stand for on this machine: kinds and files."""
+        return [*self._detector().tools(), *(resolve(self.landmarks) or ())]
+
     def _check(self) -> None:
         check_flags(self)
         for name, choices in _CHOICES.items():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -14,21 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from ferkit.blocks import BAD, keep, rows_of
 from ferkit.features.base import FaceFeatures
-from ferkit.files import replacing
 from ferkit.records import Faces, as_faces, face_hashes
 
-HASHES = ".hashes.npy"
-ROWS = 1024
-"""Rows copied at a time."""
-PARTS = ("data", "indices", "indptr", "shape")
 FOLDER = re.compile(r"\w+-[0-9a-f]{24}(-learnt-[0-9a-f]{32})?")
 RUN_ONLY = ("n_jobs", "n_threads", "batch_size")
 """Parameters that change how a family runs, and not its numbers."""
-BAD = (OSError, ValueError, TypeError, EOFError)
-"""What reading a file that is cut off, overwritten or gone can raise."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class FeatureCache:
             state = {name: getattr(family, name) for name in family.state}
             # Another value, such as the hash of a network's file, tells what a fit found: that may change.
             if all(isinstance(value, np.ndarray) for value in state.values()):
-                _keep({folder / f"{name}.npy": value for name, value in state.items()})
+                keep({folder / f"{name}.npy": value for name, value in state.items()})
         else:
             family.crop_shape_ = faces.shape[1:]
             for name, value in learnt.items():
@@ -109,15 +101,7 @@ class FeatureCache:
         if not family.cached or len(faces) == 0 or faces.shape[1:] != getattr(family, "crop_shape_", None):
             return compute(faces)
         folder = Path(self.folder) / _key(family, faces.shape[1:], family.state)
-        wanted, first, places = np.unique(face_hashes(faces), return_index=True, return_inverse=True)
-        blocks, block_of, row_of = _find(folder, wanted)
-        new = np.flatnonzero(block_of < 0)
-        if len(new):
-            rows = compute(faces[first[new]])
-            _append(folder, wanted[new], rows)
-            block_of[new], row_of[new] = len(blocks), np.arange(len(new))
-            blocks.append(rows)
-        return _gather(blocks, block_of[places], row_of[places])
+        return rows_of(folder, face_hashes(faces), lambda rows: compute(faces[rows]))
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -142,94 +126,8 @@ def _key(family: FaceFeatures, shape: tuple[int, ...], state: Sequence[str] = ()
     return f"{family.family}-{digest.hexdigest()}"
 
 
-def _find(folder: Path, wanted: NDArray[np.uint64]) -> tuple[list[Any], NDArray[np.intp], NDArray[np.intp]]:
-    """Blocks that hold wanted rows; for each row the block (-1 where there is none) and the row in it."""
-    blocks: list[Any] = []
-    block_of, row_of = np.full(len(wanted), -1, np.intp), np.zeros(len(wanted), np.intp)
-    for hashes, matrix in _blocks(folder):
-        order = np.argsort(hashes)
-        at = np.searchsorted(hashes, wanted, sorter=order).clip(max=len(hashes) - 1)
-        hit = (hashes[order[at]] == wanted) & (block_of < 0)
-        if hit.any():
-            block_of[hit], row_of[hit] = len(blocks), order[at[hit]]
-            blocks.append(matrix)
-        if (block_of >= 0).all():
-            break
-    return blocks, block_of, row_of
-
-
-def _blocks(folder: Path) -> Iterator[tuple[NDArray[np.uint64], Any]]:
-    """Hashes and rows of each sound block; a block that is cut off counts as not there."""
-    for path in sorted(folder.glob(f"*{HASHES}")):
-        try:
-            hashes = np.load(path, allow_pickle=False)
-            matrix = _read_block(folder / path.name.removesuffix(HASHES))
-        except BAD:
-            continue
-        if hashes.dtype == np.uint64 and hashes.ndim == 1 and 0 < len(hashes) == matrix.shape[0]:
-            yield hashes, matrix
-
-
-def _read_block(stem: Path) -> Any:
-    if stem.with_name(f"{stem.name}.npy").exists():
-        matrix = np.load(stem.with_name(f"{stem.name}.npy"), mmap_mode="r", allow_pickle=False)
-        if matrix.ndim != 2 or matrix.dtype != np.float32:
-            raise ValueError("not a block of rows")
-        return matrix
-    data, indices, indptr, shape = (
-        np.load(stem.with_name(f"{stem.name}.{part}.npy"), mmap_mode="r", allow_pickle=False) for part in PARTS
-    )
-    if data.dtype != np.float32:
-        raise ValueError("not a block of rows")
-    matrix = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
-    matrix.check_format(full_check=True)
-    return matrix
-
-
-def _append(folder: Path, hashes: NDArray[np.uint64], rows: Any) -> None:
-    """Keep rows as a block. The hashes come last: without them the block does not exist."""
-    name = blake2b(hashes.tobytes(), digest_size=12).hexdigest()
-    if sparse.issparse(rows):
-        parts = {"data": rows.data, "indices": rows.indices, "indptr": rows.indptr, "shape": np.array(rows.shape)}
-        files = {folder / f"{name}.{part}.npy": parts[part] for part in PARTS}
-    else:
-        files = {folder / f"{name}.npy": rows}
-    _keep(files | {folder / f"{name}{HASHES}": hashes})
-
-
-def _keep(files: Mapping[Path, NDArray[Any]]) -> None:
-    """Write arrays in order. A full disk costs the cache, not the work."""
-    try:
-        for path, array in files.items():
-            _write(path, array)
-    except OSError as error:
-        warnings.warn(f"The feature cache could not be written: {error}", RuntimeWarning, stacklevel=3)
-
-
-def _write(path: Path, array: NDArray[Any]) -> None:
-    """Write beside the place and move there, so that a reader or a kill never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        np.save(file, array, allow_pickle=False)
-
-
 def _read_state(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
     try:
         return {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in names}
     except BAD:
         return None
-
-
-def _gather(blocks: Sequence[Any], block_of: NDArray[np.intp], row_of: NDArray[np.intp]) -> Any:
-    """Rows from their blocks, in order."""
-    if any(sparse.issparse(block) for block in blocks):
-        order = np.argsort(block_of, kind="stable")
-        parts = [block[row_of[order[block_of[order] == i]]] for i, block in enumerate(blocks)]
-        return sparse.csr_array(sparse.vstack(parts, format="csr")[np.argsort(order)])
-    out = np.empty((len(block_of), blocks[0].shape[1]), np.float32)
-    for i, block in enumerate(blocks):
-        rows = np.flatnonzero(block_of == i)
-        for start in range(0, len(rows), ROWS):
-            some = rows[start : start + ROWS]
-            out[some] = block[row_of[some]]
-    return out

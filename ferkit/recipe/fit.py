@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from inspect import signature
 from pathlib import Path
@@ -16,6 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from ferkit import store
 from ferkit.errors import DataError, PictureError
+from ferkit.faces import FaceCache
 from ferkit.labels import ordered
 from ferkit.recipe import registry
 from ferkit.recipe.build import build, describe
@@ -25,7 +27,7 @@ from ferkit.recipe.search import best_settings
 from ferkit.records import Faces, Features
 from ferkit.sources import Dataset
 
-CHUNK = 256
+CHUNK = 64
 """Pictures held in memory at a time."""
 
 Progress = Callable[[str, int, int], None]
@@ -157,7 +159,7 @@ def fit(
     jobs : int or None, default=None
         Threads or processes for the steps that can use several; -1 for one a core.
     cache : str, Path, FeatureCache or None, default=None
-        Where computed features are kept, so that another fit starts at the classifier.
+        Where found faces and computed features are kept, so that another fit starts at the classifier.
     progress : callable or None, default=None
         Called as ``progress(step, done, total)``.
 
@@ -180,12 +182,18 @@ def fit(
     train, held_out, name = wanted(data, recipe)
     check_classes(data.labels, train, held_out)
     chosen = train | held_out
-    material = extract(recipe, data[chosen], held_out[chosen], progress)
+    material = extract(recipe, data[chosen], held_out[chosen], jobs=jobs, cache=cache, progress=progress)
     return fit_material(recipe, material, name, jobs=jobs, cache=cache, progress=progress)
 
 
 def extract(
-    recipe: Recipe, data: Dataset, held_out: NDArray[np.bool_] | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    data: Dataset,
+    held_out: NDArray[np.bool_] | None = None,
+    *,
+    jobs: int | None = None,
+    cache: Any = None,
+    progress: Progress | None = None,
 ) -> Material:
     """Faces of all pictures that can be read, found as the recipe says.
 
@@ -196,11 +204,15 @@ def extract(
         With the recipe's labels.
     held_out : ndarray of shape (n,), dtype bool, or None, default=None
         Rows of a held-out split.
-    progress : callable or None, default=None
+    jobs, cache, progress
         As for ``fit``.
     """
     held_out = np.zeros(len(data), bool) if held_out is None else held_out
-    return _extract(build(recipe)[0], data, held_out, progress or _silent)
+    extractor = build(recipe)[0].set_params(n_jobs=jobs)
+    find = extractor.transform
+    if cache is not None:
+        find = partial(FaceCache(getattr(cache, "folder", cache)).transform, extractor)
+    return _extract(extractor, find, data, held_out, progress or _silent)
 
 
 def fit_material(
@@ -291,7 +303,9 @@ def _share_work(pipeline: Pipeline, jobs: int | None, cache: Any) -> None:
         pipeline.set_params(**dict.fromkeys(free, "cache"))
 
 
-def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: Progress) -> Material:
+def _extract(
+    extractor: Any, find: Callable[[Any], Faces], data: Dataset, held_out: NDArray[np.bool_], tell: Progress
+) -> Material:
     """Faces of all pictures that can be read."""
     parts: list[Faces] = []
     kept: list[int] = []
@@ -301,8 +315,9 @@ def _extract(extractor: Any, data: Dataset, held_out: NDArray[np.bool_], tell: P
         rows, pictures, bad = _read(data, range(start, min(start + CHUNK, len(data))))
         skipped += bad
         if rows:
-            faces = (extractor if parts else extractor.fit(pictures)).transform(pictures)
-            parts.append(faces)
+            if not parts:
+                extractor.fit(pictures)
+            parts.append(find(pictures))
             kept.extend(rows)
     if not kept:
         raise DataError(f"Got {len(data)} pictures of which none can be read, expected at least 2.")

@@ -7,9 +7,9 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
+from ferkit import blocks as module
 from ferkit.errors import InputError
 from ferkit.features import HOG, FaceFeatures, FeatureCache, Geometry
-from ferkit.features import cache as module
 from ferkit.records import Faces
 
 

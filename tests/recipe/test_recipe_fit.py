@@ -9,6 +9,7 @@ from PIL import Image
 
 from ferkit import recipe, store
 from ferkit.errors import DataError, InputError, RecipeError
+from ferkit.faces import FaceDetector
 from ferkit.features import FeatureCache, NetworkFeatures
 from ferkit.model import LinearSVM
 from ferkit.recipe.rows import _share, check_classes, check_groups, divide, wanted
@@ -307,6 +308,18 @@ def test_the_fingerprint_is_that_of_the_rows_in_any_order(people):
     labels[0], labels[1] = labels[1], labels[0]
     changed = dataclasses.replace(people, labels=labels)
     assert recipe.fit(recipe.loads(SMALL), changed).manifest["data"]["fingerprint"] != first["fingerprint"]
+
+
+def test_a_second_fit_searches_no_picture(people, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{i}.png" for i in range(70)]
+    for path, picture in zip(paths, people.pictures[:70], strict=True):
+        Image.fromarray(np.pad(picture, 30, mode="edge")).save(path)
+    data = dataclasses.replace(people[np.arange(70)], pictures=Pictures(paths))
+    first = recipe.fit(recipe.loads(SMALL), data, cache=tmp_path, jobs=2)
+    monkeypatch.setattr(FaceDetector, "detect", lambda *_: pytest.fail("searched"))
+    again = recipe.fit(recipe.loads(SMALL), data, cache=FeatureCache(tmp_path))
+    np.testing.assert_array_equal(again.validation.proba, first.validation.proba)
+    np.testing.assert_array_equal(again.validation.found, first.validation.found)
 
 
 def test_a_second_fit_finds_its_features(people, tmp_path, monkeypatch):
