@@ -28,6 +28,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +50,8 @@ NOTE = (
 )
 SMOOTHING = 0.1
 WEIGHT_DECAY = 5e-4
+MOMENTUM = 0.9
+WARM_UP = 0.15
 AVERAGE_STEP = 0.002
 SIZE = 48
 STATISTICS_ROWS = 8192
@@ -111,6 +114,63 @@ class Net(nn.Module):
         x = self.blocks(F.relu(self.n(self.c(x))))
         embedding = x.mean((2, 3))
         return [head(self.d(embedding)) for head in self.heads]
+
+
+class Optimizer:
+    """Muon for the convolutions, SGD with Nesterov momentum for everything else.
+
+    Each step of Muon is the nearest orthogonal matrix to the momentum of a layer's filters, so that all directions move
+    alike (Jordan et al., 2024); the filters' length, which normalisation hides, stays as it is.
+    """
+
+    def __init__(self, net: Net, lr: float, muon: float) -> None:
+        own = [p for p in net.parameters() if p.ndim == 4 and p.shape[1] > 1]
+        others = [p for p in net.parameters() if all(p is not one for one in own)]
+        decayed, free = ([p for p in others if (p.ndim > 1) == wide] for wide in (True, False))
+        groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
+        self.sgd = torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True)
+        self.own, self.momenta = own, [torch.zeros_like(p) for p in own]
+        self.lr, self.muon, self.share = lr, muon, 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"sgd": self.sgd.state_dict(), "momenta": self.momenta}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.sgd.load_state_dict(state["sgd"])
+        self.momenta = state["momenta"]
+
+    def set_share(self, share: float) -> None:
+        """Share of the highest learning rates for the next step."""
+        self.share = share
+        for group in self.sgd.param_groups:
+            group["lr"] = share * self.lr + 1e-5
+
+    @torch.no_grad()
+    def step(self, loss: Tensor) -> None:
+        """One step down a loss."""
+        self.sgd.zero_grad()
+        for p in self.own:
+            p.grad = None
+        with torch.enable_grad():
+            loss.backward()
+        self.sgd.step()
+        for p, momentum in zip(self.own, self.momenta, strict=True):
+            momentum.mul_(MOMENTUM).add_(p.grad)
+            along = orthogonal((p.grad + MOMENTUM * momentum).flatten(1)).reshape(p.shape)
+            p.mul_(len(p) ** 0.5 / p.norm())
+            p.add_(along, alpha=-self.muon * self.share * max(1.0, len(p) / p[0].numel()) ** 0.5)
+
+
+def orthogonal(x: Tensor, steps: int = 5) -> Tensor:
+    """Nearly the nearest matrix with orthonormal rows or columns: Newton and Schulz's iteration, Jordan's factors."""
+    y = (x.mT if len(x) > x.shape[1] else x).bfloat16()
+    y = y / (y.norm() + 1e-7)
+    for _ in range(steps):
+        a = y @ y.mT
+        y = 3.4445 * y + (2.0315 * a @ a - 4.7750 * a) @ y
+    return (y.mT if len(x) > x.shape[1] else y).float()
 
 
 @dataclass
@@ -261,23 +321,20 @@ class Training:
             if missing:  # shortcuts that these strides do not need may be left over
                 raise SystemExit(f"Got {args.init} without {missing[0]}, expected weights of widths {args.widths}.")
         self.forward = torch.compile(self.net) if args.compile else self.net
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        free = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": free, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.SGD(groups, lr=args.lr, momentum=0.9, nesterov=True)
+        self.optimizer = Optimizer(self.net, args.lr, args.muon)
         self.average = {name: value.clone() for name, value in self.net.state_dict().items()}
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint, with the targets that the teachers gave before."""
         state = torch.load(path, weights_only=True)
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["opt"])
-        self.average, self.epoch = state["ema"], state["epoch"]
+        self.average, self.epoch, self.data.targets = state["ema"], state["epoch"], state["targets"]
 
     def save(self, path: Path) -> None:
         """Write a checkpoint in one step."""
         part = path.with_name(path.name + ".part")
-        state = {"net": self.net.state_dict(), "opt": self.optimizer.state_dict()}
+        state = {"net": self.net.state_dict(), "opt": self.optimizer.state_dict(), "targets": self.data.targets}
         torch.save(state | {"ema": self.average, "epoch": self.epoch}, part)
         part.replace(path)
 
@@ -292,8 +349,7 @@ class Training:
         mixes = self.epoch < args.mixed * args.epochs
         size = args.sizes[self.epoch * len(args.sizes) // args.epochs]
         for step in range(steps):
-            for group in self.optimizer.param_groups:
-                group["lr"] = one_cycle((self.epoch * steps + step) / (steps * args.epochs), args.lr)
+            self.optimizer.set_share(one_cycle((self.epoch * steps + step) / (steps * args.epochs)))
             rows = order[step * args.batch : (step + 1) * args.batch]
             share = float(mix.beta(0.4, 0.4)) if mixes and step % 3 == 0 else None
             total += self.step(rows, g, share, size)
@@ -313,9 +369,7 @@ class Training:
             first, second = self.forward(x.contiguous(memory_format=torch.channels_last))
         loss = -(labels * first.float().log_softmax(1)).sum(1).mean()
         loss = loss - 0.5 * ((shares * second.float().log_softmax(1)).sum(1) * voted).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        self.optimizer.step(loss)
         with torch.no_grad():
             for name, value in self.net.state_dict().items():
                 if value.dtype.is_floating_point:
@@ -339,11 +393,11 @@ class Training:
         return net
 
 
-def one_cycle(share: float, peak: float) -> float:
-    """Learning rate after a share of the training."""
-    if share < 0.15:
-        return peak * share / 0.15 + 1e-5
-    return peak * 0.5 * (1 + math.cos(math.pi * (share - 0.15) / 0.85)) + 1e-5
+def one_cycle(share: float) -> float:
+    """Share of the highest learning rate after a share of the training."""
+    if share < WARM_UP:
+        return share / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
 
 @torch.no_grad()
@@ -364,8 +418,9 @@ def train(args: argparse.Namespace) -> None:
     """Train, or go on, and write everything."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    data = read(args.faces, args.votes, args.teacher, args.teacher_share)
-    training, checkpoint = Training(data, args), out / "checkpoint.pt"
+    checkpoint = out / "checkpoint.pt"
+    data = read(args.faces, args.votes, () if checkpoint.exists() else args.teacher, args.teacher_share)
+    training = Training(data, args)
     if checkpoint.exists():
         training.load(checkpoint)
         print(f"goes on after epoch {training.epoch}", flush=True)
@@ -444,7 +499,8 @@ def main(argv: list[str] | None = None) -> None:
     add("--keep", choices=("net", "average"), default="net", help="weights to export: the last, or their average")
     add("--epochs", type=int, default=36)
     add("--batch", type=int, default=128)
-    add("--lr", type=float, default=0.1)
+    add("--lr", type=float, default=0.1, help="highest learning rate of all but the convolutions (default: 0.1)")
+    add("--muon", type=float, default=0.03, help="highest learning rate of the convolutions (default: 0.03)")
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--widths", type=numbers, default=WIDTHS)

@@ -89,6 +89,58 @@ def test_run_goes_on_from_its_checkpoint_and_ends_the_same(script, run, tmp_path
         np.testing.assert_allclose(value.numpy(), other[name].numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_teachers_are_asked_once(script, tmp_path, monkeypatch):
+    asked = []
+
+    def taught_shares(pictures, teachers):
+        asked.append(teachers)
+        return np.eye(7, dtype=np.float32)[np.arange(len(pictures)) % 7]
+
+    monkeypatch.setattr(script, "taught_shares", taught_shares)
+    targets = []
+    monkeypatch.setattr(script.Training, "run_epoch", lambda self: targets.append(self.data.targets) or 0.0)
+    save = script.Training.save
+
+    def stop(training, path):
+        training.epoch += 1
+        save(training, path)
+        if training.epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(script.Training, "save", stop)
+    command = ["sample", "--out", str(tmp_path), *SMALL, "--teacher", "some.onnx"]
+    with pytest.raises(KeyboardInterrupt):
+        script.main(command)
+    script.main(command)
+    assert asked == [["some.onnx"]]
+    one, other = targets
+    np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert one.numpy()[load("sample").splits == "Training"].max() > 0.5 + 0.5 / 7
+
+
+@pytest.mark.parametrize("shape", [(12, 30), (30, 12), (16, 16)])
+def test_steps_of_muon_are_nearly_orthogonal(script, shape):
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    u, _, v = np.linalg.svd(x.numpy(), full_matrices=False)
+    got = script.orthogonal(x).numpy()
+    assert 0.5 < np.linalg.svd(got, compute_uv=False).min() <= np.linalg.svd(got, compute_uv=False).max() < 1.3
+    assert np.sum(got * (u @ v)) / np.linalg.norm(got) / np.linalg.norm(u @ v) > 0.97
+
+
+def test_filters_keep_their_length(script):
+    torch.manual_seed(0)
+    net = script.Net((8, 16), (2,))
+    optimizer = script.Optimizer(net, 0.1, 0.03)
+    before = net.blocks[0].c1.weight.clone()
+    for share in (0.0, 1.0):
+        optimizer.set_share(share)
+        optimizer.step(sum(out.square().mean() for out in net(torch.randn(32, 1, 16, 16))))
+        length = net.blocks[0].c1.weight.norm().item()
+        assert length == pytest.approx(16**0.5, rel=0.05)
+    turned = torch.nn.functional.cosine_similarity(net.blocks[0].c1.weight.flatten(), before.flatten(), dim=0).item()
+    assert 0.98 < turned < 0.9999
+
+
 def test_exports_a_state_dict_and_a_checkpoint(script, run, tmp_path):
     for name, keep in (("average.pt", "net"), ("checkpoint.pt", "net"), ("checkpoint.pt", "average")):
         faces = ["sample"] if name == "average.pt" else []
