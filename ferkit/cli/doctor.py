@@ -154,16 +154,17 @@ def _model_file() -> str:
 def _onnx() -> str:
     import onnxruntime
 
-    from ferkit.features.onnx import SHIPPED, OnnxNetwork
+    from ferkit.features.onnx import ASSETS, NAMES, OnnxNetwork
 
-    if not SHIPPED.is_file():
+    files = [ASSETS / name for name in NAMES.values() if (ASSETS / name).is_file()]
+    if not files:
         return f"{onnxruntime.__version__}, no network in this copy to run"
     import numpy as np
 
-    network = OnnxNetwork(SHIPPED)
-    shape = [length or 1 for length in network.input_shape]
-    network.run(np.zeros(shape, np.float32))
-    return f"{onnxruntime.__version__}, ran ferkit's network"
+    for file in files:
+        network = OnnxNetwork(file)
+        network.run(np.zeros([length or 1 for length in network.input_shape], np.float32))
+    return f"{onnxruntime.__version__}, ran {len(files)} of ferkit's networks"
 
 
 def _default_model() -> str:

@@ -259,6 +259,10 @@ def _check(ask: Ask) -> None:
             raise click.UsageError(f"Got --recipe with --{wrong[0]}, expected one of them.")
     elif ask.sets:
         raise click.UsageError("Got --set without --recipe, expected both.")
+    if ask.report is not None and Path(ask.report).resolve().is_relative_to(Path(ask.data).resolve()):
+        raise click.BadParameter(
+            f"Got {ask.report!r} inside the data {ask.data!r}, expected another folder.", param_hint="--report"
+        )
     for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):
         check_output(path, (ask.data, ask.model, ask.against, ask.slices), hint)
 

@@ -124,6 +124,7 @@ def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None
         )
     if output is None or output == "-" or is_url(output):
         return
+    from ferkit.cli.evaluate import check_unread
     from ferkit.sources.images import is_picture_name
     from ferkit.sources.video import is_video_name
 
@@ -138,6 +139,4 @@ def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None
         raise click.BadParameter(
             f"Got {output!r}, expected a name that ends in .csv, .jsonl, .txt or .db, or --format.", param_hint="-o"
         )
-    for other in (*inputs, *([model] if model else [])):
-        if path.exists() and Path(other).exists() and path.samefile(other):
-            raise click.BadParameter(f"Got {output!r}, which is also read, expected another file.", param_hint="-o")
+    check_unread(output, (*inputs, model), "-o")

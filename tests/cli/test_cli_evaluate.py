@@ -181,6 +181,14 @@ def test_output_that_cannot_be_written_is_told_before_any_work(call, models, fol
     assert model.read_bytes() == before
 
 
+def test_a_report_does_not_go_into_the_data(call, folder):
+    for inside in (folder, folder / "report"):
+        done = call("--report", inside)
+        assert done.exit_code == 2
+        assert "inside the data" in done.stderr
+    assert not (folder / "report").exists()
+
+
 def test_a_full_disk_leaves_the_old_file(call, tmp_path, monkeypatch):
     path = tmp_path / "out.json"
     path.write_text("old")
