@@ -1,11 +1,12 @@
 """Write the ONNX file of a network's weights.
 
     python tools/export_net.py net.npz net.onnx
-    python tools/export_net.py net.npz net.onnx --eight-bit fer2013.csv.gz
+    python tools/export_net.py net.npz net.onnx --eight-bit fer2013.csv.gz --half shipped.npz
 
 It needs TensorFlow (``pip install 'ferkit[train]'``). With ``--eight-bit``, convolutions are computed in whole numbers
 of 8 bits (weights of 7, so that older processors do not overflow), a third of the time and a quarter of the size; the
-faces of the set's Training part say in which range each map lies.
+faces of the set's Training part say in which range each map lies. With ``--half``, the weights are written once more
+with kernels in 16 bits, and what is exported has these.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 from ferkit.files import write_whole
 from ferkit.nets.export import to_onnx
-from ferkit.nets.weights import load_weights
+from ferkit.nets.weights import load_weights, save_weights
 from ferkit.sources import load
 
 NOTE = (
@@ -76,9 +77,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("weights", help="net.npz")
     parser.add_argument("onnx", help="file to write")
     parser.add_argument("--eight-bit", metavar="DATA", help="compute in 8 bits; a data set to measure ranges on")
+    parser.add_argument("--half", metavar="NPZ", help="write the weights there too, kernels in 16 bits")
     parser.add_argument("--note", default=NOTE, help="licence note, kept in the file")
     args = parser.parse_args(argv)
-    data = to_onnx(load_weights(args.weights), args.note)
+    weights = load_weights(args.weights)
+    if args.half:
+        save_weights(weights, args.half, half=True)
+        weights = load_weights(args.half)
+    data = to_onnx(weights, args.note)
     said = "it gives the same numbers as Keras"
     if args.eight_bit:
         faces = load(args.eight_bit, split="Training").pictures

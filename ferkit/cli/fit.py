@@ -33,7 +33,9 @@ def check_jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) ->
     "--jobs", type=int, callback=check_jobs, help="Threads for the steps that can use several; -1 for one a core."
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Model file; by default <recipe name>.ferkit")
-@click.option("--cache", metavar="DIR|none", help="Where found faces and features are kept; by default in ~/.cache/ferkit")
+@click.option(
+    "--cache", metavar="DIR|none", help="Where found faces and features are kept; by default in ~/.cache/ferkit"
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write rows and figures to this file.")
 @click.option(
     "--predictions",

@@ -9,6 +9,7 @@ import pytest
 import ferkit
 from ferkit.faces import FaceExtractor
 from ferkit.features.onnx import OnnxNetwork
+from ferkit.nets.weights import load_weights
 from ferkit.sources import sample
 
 pytest.importorskip("tf2onnx", reason="exporting networks needs the extra 'train'")
@@ -31,11 +32,15 @@ def test_eight_bits_say_nearly_the_same(tmp_path, monkeypatch, faces, capsys):
             *(f"{i % 7},{' '.join(map(str, face.ravel()))},Training" for i, face in enumerate(faces)),
         ]
         (tmp_path / "faces.csv").write_text("\n".join(lines))
-        for name, more in (("whole", ["--eight-bit", str(tmp_path / "faces.csv")]), ("float", [])):
+        eight_bit = ["--eight-bit", str(tmp_path / "faces.csv"), "--half", str(tmp_path / "half.npz")]
+        for name, more in (("whole", eight_bit), ("float", [])):
             export_net.main([str(ASSETS / "net.npz"), str(tmp_path / f"{name}.onnx"), *more])
     finally:
         sys.modules.pop("export_net", None)
     assert "convolutions in 8 bits" in capsys.readouterr().out
+    assert (tmp_path / "half.npz").stat().st_size < 0.6 * sum(
+        a.nbytes for a in load_weights(ASSETS / "net.npz").arrays.values()
+    )
     whole, float_ = (OnnxNetwork(tmp_path / f"{name}.onnx") for name in ("whole", "float"))
     assert (tmp_path / "whole.onnx").stat().st_size < 0.4 * (tmp_path / "float.onnx").stat().st_size
     assert (whole.labels, whole.labels_of("votes")) == (float_.labels, float_.labels_of("votes"))

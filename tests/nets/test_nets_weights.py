@@ -114,6 +114,17 @@ def test_weights_survive_a_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
 
 
+def test_kernels_may_be_kept_in_half_the_size(tmp_path):
+    weights, _ = example(seen=np.array([3], np.uint64))
+    whole, half = len(dump_weights(weights)), len(dump_weights(weights, half=True))
+    assert half < 0.9 * whole
+    save_weights(weights, tmp_path / "net.npz", half=True)
+    back = load_weights(tmp_path / "net.npz")
+    for name, array in weights.arrays.items():
+        assert back.arrays[name].dtype == np.float32
+        np.testing.assert_allclose(back.arrays[name], array, rtol=1e-3 if array.ndim > 1 else 0, atol=1e-7)
+
+
 def test_same_weights_give_the_same_bytes():
     assert dump_weights(example()[0]) == dump_weights(example()[0])
     assert load_weights(dump_weights(example()[0])).widths == (8, 8, 16, 16)
