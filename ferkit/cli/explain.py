@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,8 +77,10 @@ def explain(
         raise click.UsageError(
             f"Got {given[0]} {'with' if data else 'without'} --data, expected it the other way round."
         )
-    for option, name in (("-o", output), ("--json", json_file)):
-        _check_output(option, name, (*pictures, *([model] if model else [])))
+    stills, videos = _stills(pictures)
+    read = (*map(str, stills), data, model)
+    _check_output("-o", output, read)
+    _check_output("--json", json_file, (*read, output))
     import_scikit_learn()
     from ferkit.explain import Explainer
     from ferkit.predict import Predictor
@@ -89,9 +92,31 @@ def explain(
     else:
         if label is not None or against is not None:
             explainer.direction(label or _other(explainer, against), against)
-        skipped = _pictures(explainer, predictor, pictures, (label, against), output, json_file)
-    if skipped:
+        skipped = _pictures(explainer, predictor, stills, (label, against), output, json_file)
+    if skipped or videos:
         ctx.exit(1)
+
+
+def _stills(inputs: Sequence[str]) -> tuple[list[str], int]:
+    """Inputs with folders and globs as their files, without the videos in these; how many of those there were."""
+    from ferkit.errors import PictureError
+    from ferkit.sources.walk import is_video, paths_of
+
+    stills, videos = [], 0
+    for item in inputs:
+        try:
+            paths = [Path(item)] if item in ("", "-", "sample") else list(paths_of(item))
+        except PictureError:  # said when it is its turn
+            paths = [Path(item)]
+        if len(paths) == 1 and is_video(paths[0]):
+            raise click.UsageError(f"Got the video {item!r}, expected pictures.")
+        for path in paths:
+            if is_video(path):
+                click.echo(f"Skipped: Got the video {str(path)!r}, expected pictures.", err=True)
+                videos += 1
+            else:
+                stills.append(item if len(paths) == 1 else str(path))
+    return stills, videos
 
 
 def _pictures(
@@ -113,8 +138,6 @@ def _pictures(
             click.echo(f"Skipped: {' '.join(str(item).split())}", err=True)
             continue
         frame, found = item
-        if frame.time is not None:
-            raise click.UsageError(f"Got the video {frame.source!r}, expected pictures.")
         for i, why in enumerate(explainer.explain(found, *asked, source=_name(frame.source))):
             made.append((why, panels(why, frame.image, found.boxes_xyxy[i])))
             click.echo(f"{why.source}: {headline(why)}")
@@ -127,7 +150,7 @@ def _pictures(
     if json_file is not None:
         files[json_file] = _json([why.as_dict() for why, _ in made])
     _write(files)
-    for note in notes(predictor.counts):
+    for note in notes(predictor.counts, predictor.missing):
         click.echo(note, err=True)
     return len(predictor.counts.skipped)
 
@@ -195,7 +218,7 @@ def _write(files: dict[str, bytes]) -> None:
         click.echo(f"wrote {name}")
 
 
-def _check_output(option: str, name: str | None, read: tuple[str, ...]) -> None:
+def _check_output(option: str, name: str | None, read: tuple[str | None, ...]) -> None:
     """Before any work: the file can be written, has a known form, and is not one that is read."""
     if name is None:
         return
@@ -204,6 +227,8 @@ def _check_output(option: str, name: str | None, read: tuple[str, ...]) -> None:
         raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=option)
     if option == "-o" and path.suffix.lower() not in ENDINGS:
         raise click.BadParameter(f"Got {name!r}, expected a name that ends in {', '.join(ENDINGS)}.", param_hint=option)
-    for other in read:
-        if path.exists() and Path(other).exists() and path.samefile(other):
-            raise click.BadParameter(f"Got {name!r}, which is also read, expected another file.", param_hint=option)
+    from ferkit.cli.evaluate import check_unread
+
+    numbered = path.parent.glob(f"{glob.escape(path.stem)}_*{glob.escape(path.suffix)}") if option == "-o" else ()
+    for written in (name, *map(str, numbered)):
+        check_unread(written, read, option)

@@ -129,6 +129,10 @@ def _check_output(output: str | None, inputs: tuple[str, ...], model: str | None
     from ferkit.sources.video import is_video_name
 
     path = Path(output)
+    if form is not None and format_of(path) == "sql":
+        raise click.BadParameter(
+            f"Got {form!r} and the database {output!r}, expected one of them.", param_hint="--format"
+        )
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise click.BadParameter(f"Got {output!r}, expected a file in a folder that exists.", param_hint="-o")
     if is_picture_name(path) or is_video_name(path) or path.suffix == ".ferkit":

@@ -108,7 +108,7 @@ def panels(explanation: Explanation, picture: NDArray[np.uint8] | None = None, b
         framed = "No face was found: the middle is explained."
     found = [Panel("What the model sees", sees, partial(_grey, crop))]
     if picture is not None and picture.shape[:2] != crop.shape:
-        found.insert(0, Panel("The picture", framed, partial(_picture, picture, box_xyxy)))
+        found.insert(0, Panel("The picture", framed, partial(_picture, _shrunk(picture), picture.shape[:2], box_xyxy)))
     found.append(Panel("How sure it is", "Probability of each expression.", partial(_probabilities, one), True))
     if len(one.contributions) > 1:
         text = f"What each family of features adds. Right of 0 the answer is {one.label}, left {one.against}."
@@ -254,13 +254,16 @@ def _grey(crop: NDArray[np.uint8], axes: Axes) -> None:
     drawing.bare(axes)
 
 
-def _picture(picture: NDArray[np.uint8], box_xyxy: Any, axes: Axes) -> None:
+def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What is drawn of a picture: Matplotlib takes long for 12 megapixels, and many of them would fill the memory."""
     height, width = picture.shape[:2]
     size = [max(1, round(side * min(1.0, _LARGEST / max(height, width)))) for side in (width, height)]
-    small = cv2.resize(
-        picture, size, interpolation=cv2.INTER_AREA
-    )  # Matplotlib takes long for a photo of 12 megapixels
-    axes.imshow(small, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255, extent=(0, width, height, 0))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _picture(small: NDArray[np.uint8], shape: tuple[int, ...], box_xyxy: Any, axes: Axes) -> None:
+    height, width = shape
+    axes.imshow(small, cmap="gray" if small.ndim == 2 else None, vmin=0, vmax=255, extent=(0, width, height, 0))
     drawing.bare(axes)
     if box_xyxy is not None:
         from matplotlib.patches import Rectangle

@@ -25,6 +25,10 @@ def columns(labels: Sequence[str]) -> list[str]:
     return ["at", "person", *reading_columns(list(labels))]
 
 
+_GONE = 5.0
+"""Seconds after which a person who was lost does not come back under the same number."""
+
+
 class Sampler:
     """Picks rows out of what a camera shows: at most one a second and person.
 
@@ -53,7 +57,7 @@ class Sampler:
         """
         faces = list(readings)
         due = [one for one in faces if at - self._last.get(one.track, -1e18) >= self.every]
-        self._last = {one.track: self._last[one.track] for one in faces if one.track in self._last}
+        self._last = {track: seen for track, seen in self._last.items() if at - seen < max(self.every, _GONE)}
         self._last |= {one.track: at for one in due}
         return [self._row(one, at) for one in due]
 

@@ -18,6 +18,7 @@ from ferkit.errors import FerkitError
 from ferkit.serve.app import create_app
 from ferkit.serve.limits import Limits, client_of
 from ferkit.serve.settings import Settings, is_loopback
+from ferkit.serve.sources import shown_name
 from ferkit.serve.state import State
 
 
@@ -115,11 +116,26 @@ def protocol(limits: Limits, proxies: tuple[str, ...] = ()) -> type[asyncio.Prot
             if own or len(others) > limits.connections:
                 transport.abort()
                 return
+            self._wait()
+
+        def _wait(self) -> None:
+            self._waits = True
             self._patience = self.loop.call_later(limits.idle_s, self._give_up)
+
+        def _answers(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._answers():
+                self._waits = False
+                self._patience.cancel()
+            elif not self._waits:  # the head of another request has begun; each further byte of it wins no time
+                self._wait()
 
         def _give_up(self) -> None:
             """Nothing, or half a head of a request, came in all this time."""
-            if self.cycle is None and self in self.connections:
+            if not self._answers() and self in self.connections:
                 self.transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -177,7 +193,7 @@ def _message(settings: Settings, listener: socket.socket) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     who = "for everybody, recognition only" if settings.public else "with the token" if settings.token else ""
     who = who or "for this machine only"
-    watched = f", watching {', '.join(settings.sources)}" if settings.sources else ""
+    watched = f", watching {', '.join(map(shown_name, settings.sources))}" if settings.sources else ""
     kept = ", readings are kept" if settings.store else ", nothing is kept"
     shown = "localhost" if is_loopback(settings.host) else host
     return f"ferkit serves at http://{shown}:{listener.getsockname()[1]} ({who}{watched}{kept}). Ctrl-C stops it."

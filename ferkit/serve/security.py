@@ -84,7 +84,10 @@ def is_known_host(value: str, names: tuple[str, ...]) -> bool:
 
 def is_same_origin(origin: str, host: str) -> bool:
     """Whether an ``Origin`` header belongs to the page of this server. A proxy may have ended its TLS."""
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # such as "http://["
+        return False
     default = {"http": ":80", "https": ":443"}.get(parts.scheme)
     if default is None:
         return False

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ferkit.errors import InputError
 from ferkit.serve.limits import PUBLIC, Limits
@@ -75,7 +75,15 @@ class Settings:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
                 raise InputError(f"Got trusted_proxies={proxy!r} ({error}), expected an address or network.") from error
-        return replace(self, limits=PUBLIC) if self.public and self.limits == Limits() else self
+        if not self.public:
+            return self
+        usual = Limits()
+        given = {
+            one.name: value
+            for one in fields(Limits)
+            if (value := getattr(self.limits, one.name)) != getattr(usual, one.name)
+        }
+        return replace(self, limits=replace(PUBLIC, **given))
 
 
 def is_loopback(host: str) -> bool:
@@ -117,7 +125,7 @@ def from_yaml(path: str | Path) -> dict[str, Any]:
         given["limits"] = Limits(**_known(given["limits"], Limits, str(path)))
     for name in ("sources", "names", "trusted_proxies"):
         if name in given:
-            value = given[name]
+            value = [] if given[name] is None else given[name]
             given[name] = tuple(str(item) for item in (value if isinstance(value, list) else [value]))
     return given
 
@@ -125,9 +133,29 @@ def from_yaml(path: str | Path) -> dict[str, Any]:
 def _known(block: Any, kind: Any, path: str) -> Mapping[str, Any]:
     from ferkit.recipe.text import nearest
 
+    hints = get_type_hints(kind)
     names = [item.name for item in fields(kind)]
-    for key in block:
+    for key, value in block.items():
+        where = f"{path}, {block.where[key]}"
         if key not in names:
-            where = f"{path}, {block.where[key]}"
             raise InputError(f"{where}: Got key {key!r}, expected one of {names}.{nearest(key, names)}")
+        choices = (hints[key],) if get_origin(hints[key]) is tuple else get_args(hints[key]) or (hints[key],)
+        kinds = [one for one in choices if one in _SAID]
+        if kinds and not (value is None and type(None) in choices) and not _is_one(value, kinds):
+            raise InputError(f"{where}: Got {key}={value!r}, expected {' or '.join(_SAID[one] for one in kinds)}.")
     return dict(block)
+
+
+_SAID = {
+    str: "a text (in quotes, where it is a number)",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+def _is_one(value: Any, kinds: list[type]) -> bool:
+    """Whether a value is of one of the kinds; a whole number is a number, true is not."""
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, tuple(kinds)) or (float in kinds and isinstance(value, int))

@@ -68,7 +68,9 @@ class Watcher(threading.Thread):
     def __init__(
         self, source: str, model: Any, keep: Callable[[list[dict[str, Any]]], object], pause: float = PAUSE
     ) -> None:
-        super().__init__(name=f"ferkit-source-{source}", daemon=True)  # a stuck camera may not keep the server alive
+        super().__init__(
+            name=f"ferkit-source-{shown_name(source)}", daemon=True
+        )  # a stuck camera may not keep the server alive
         self._source, self._model, self._keep, self._pause = source, model, keep, pause
         self._stopped = threading.Event()
         self._watch: Watch | None = None
@@ -97,6 +99,7 @@ class Watcher(threading.Thread):
 
     def _look(self) -> None:
         self._watch = Watch(self._source, self._model, tell=self._tell)
+        self._sampler = Sampler(shown_name(self._source))  # its people are counted from 1 again
         self._zero, self._clock = time.time(), (time.monotonic(), self.state.frames)
         if self._stopped.is_set():
             return

@@ -24,6 +24,11 @@ from ferkit.serve.problems import Problem
 KEPT_S = 3600.0
 """Seconds for which a finished video is kept."""
 
+_SLOWEST, _LEAST_S = 4.0, 60.0
+"""Seconds that a second of the longest video may take, and those that any video may take."""
+
+_PREFIX = "ferkit-videos-"
+
 RESULTS = {"annotated.webm": "video/webm", "readings.csv": "text/csv"}
 """What comes out of a video, by name."""
 
@@ -109,7 +114,8 @@ class Videos:
         if len(self._jobs) >= self._limits.videos or mine >= self._limits.videos_each:
             raise Problem(503, "busy", "Got more videos than are kept, expected fewer. Delete some.", retry_after=60)
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="ferkit-videos-"))
+            _remove_stale()
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         job = _Job(Path(tempfile.mkdtemp(dir=self._folder)), client)
         self._jobs[job.video.id] = job
         try:
@@ -169,7 +175,10 @@ class Videos:
         async with self._turn:
             job.set(state="reading")
             try:
-                await self._read(job)
+                async with asyncio.timeout(_LEAST_S + _SLOWEST * self._limits.video_seconds):
+                    await self._read(job)
+            except TimeoutError:
+                job.set(state="failed", reason="Got a video that takes too long to read, expected a shorter one.")
             except Exception:
                 log.exception("A video could not be read.")
                 job.set(state="failed", reason="Something went wrong inside the server.")
@@ -177,12 +186,13 @@ class Videos:
                 await _end(job.process)
         (job.folder / "in").unlink(missing_ok=True)
         job.finished = time.monotonic()
+        asyncio.get_running_loop().call_later(KEPT_S, self._forget, job)
 
     async def _read(self, job: _Job) -> None:
         words = ["-m", "ferkit.serve.video_job", str(job.folder), self._model, str(self._limits.video_seconds)]
         job.process = await asyncio.create_subprocess_exec(
             sys.executable, *words, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True, env=os.environ | {"OPENCV_FFMPEG_CAPTURE_OPTIONS": _CAPTURE},
+            start_new_session=True, env=_environment(),
         )  # fmt: skip
         assert job.process.stdout is not None
         async for line in job.process.stdout:
@@ -193,6 +203,31 @@ class Videos:
         else:
             unread = "Got a file that cannot be read, expected a video (MP4, WebM, MOV, AVI, MKV ...)."
             job.set(state="failed", reason=job.video.reason or unread)
+
+
+def _environment() -> dict[str, str]:
+    """What the reading process may know: not the token."""
+    known = {name: value for name, value in os.environ.items() if name != "FERKIT_TOKEN"}
+    return known | {"OPENCV_FFMPEG_CAPTURE_OPTIONS": _CAPTURE}
+
+
+def _remove_stale() -> None:
+    """Delete what servers left behind that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not _runs(int(pid)) and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    """Whether another process of that number runs (a container gives the same number again)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
 
 
 async def _end(process: Process | None) -> None:

@@ -85,7 +85,7 @@ def _frames_of(item: Any, every: int) -> Iterator[Frame | PictureError]:
     elif is_address(item) or camera_number(item) is not None:
         yield from frames(item, every)
     else:
-        for path in _paths(str(item)):
+        for path in paths_of(str(item)):
             yield from _frames_of_file(path, every)
 
 
@@ -101,7 +101,8 @@ def _name(picture: Any) -> str:
     return str(own or kind)
 
 
-def _paths(name: str) -> Iterator[Path]:
+def paths_of(name: str) -> Iterator[Path]:
+    """Files that a path or a glob names; of folders the pictures and videos. A PictureError where there are none."""
     from ferkit.sources.video import is_video_name
 
     path = Path(name)
@@ -117,7 +118,7 @@ def _paths(name: str) -> Iterator[Path]:
         if not matches:
             raise PictureError(f"Got pattern={name!r}, which matches nothing, expected at least 1 file.")
         for match in matches:
-            yield from _paths(match) if os.path.isdir(match) else [Path(match)]
+            yield from paths_of(match) if os.path.isdir(match) else [Path(match)]
     else:
         raise PictureError(
             f"Got input={name!r}, which does not exist, expected a picture, folder, glob, video, camera number or '-'. "
@@ -126,15 +127,22 @@ def _paths(name: str) -> Iterator[Path]:
 
 
 def _frames_of_file(path: Path, every: int) -> Iterator[Frame | PictureError]:
-    from ferkit.sources.video import frames, is_video_name
+    from ferkit.sources.video import frames
 
     try:
-        if is_video_name(path) and not _is_still(path):
+        if is_video(path):
             yield from frames(path, every)
         else:
             yield Frame(read_image(path), str(path))
     except PictureError as error:
         yield error
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file holds more than one picture, by its name and, for a GIF, by its content."""
+    from ferkit.sources.video import is_video_name
+
+    return is_video_name(path) and not _is_still(path)
 
 
 def _is_still(path: Path) -> bool:

@@ -99,6 +99,13 @@ def test_inspect_writes_over_nothing_that_it_reads(run, photos, tmp_path):
     assert not new.exists()
 
 
+def test_prepared_faces_do_not_go_into_the_data(run, photos):
+    done = run("prepare", photos, photos / "prepared")
+    assert done.exit_code == 2
+    assert "inside the data" in done.stderr
+    assert not (photos / "prepared").exists()
+
+
 def test_progress_only_on_a_terminal(run, photos, tmp_path, monkeypatch):
     assert run("prepare", photos, tmp_path / "one").stderr == ""
     monkeypatch.setattr("ferkit.cli.data.sys", type("Terminal", (), {"stderr": FakeTerminal()}))

@@ -47,6 +47,40 @@ def test_pictures_are_numbered_and_broken_ones_skipped(photo, tmp_path):
         assert picture.width > 1000
 
 
+def test_no_picture_that_is_read_is_written_over(photo, tmp_path):
+    first, second = tmp_path / "shot_1.png", tmp_path / "shot_2.png"
+    for path in (first, second):
+        path.write_bytes(photo.read_bytes())
+    table = tmp_path / "list.csv"
+    table.write_text("image,label\nshot_1.png,happiness\nshot_2.png,happiness\n")
+    for args in (
+        (first, second, "-o", tmp_path / "shot.png"),
+        (tmp_path, "-o", tmp_path / "shot.png"),
+        (tmp_path / "shot_*.png", "-o", first),
+        (first, "-o", tmp_path / "x.html", "--json", tmp_path / "x.html"),
+        ("--data", table, "--json", table, "-o", tmp_path / "x.html"),
+    ):
+        result = run(*args)
+        assert result.exit_code == 2, args
+        assert "which is also read or written" in " ".join(result.output.split())
+    assert first.read_bytes() == second.read_bytes() == photo.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "shot_1.png", "shot_2.png"]
+
+
+def test_a_video_among_pictures_is_skipped_and_the_rest_explained(photo, tmp_path):
+    from ferkit.sources import sample_video
+
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    sample_video(folder / "b.mp4", expressions=["neutral"], frames_each=3)
+    result = run(folder, "-o", tmp_path / "why.html")
+    assert result.exit_code == 1
+    assert "Skipped: Got the video" in result.output
+    assert "a.png: " in result.output
+    assert (tmp_path / "why.html").stat().st_size > 10_000
+
+
 def test_vectors(photo, tmp_path):
     assert run(photo, "--against", "happiness", "-o", tmp_path / "why.svg").exit_code == 0
     assert b"<svg" in (tmp_path / "why.svg").read_bytes()

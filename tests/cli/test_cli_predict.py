@@ -229,3 +229,13 @@ def test_notes():
         "4 of",
         "1 picture skipped",
     ]
+
+
+def test_a_database_is_not_written_over_by_rows_of_another_form(model, photos, tmp_path):
+    path = tmp_path / "faces.db"
+    assert run(model, photos / "a.png", "-o", path).exit_code == 0
+    before = path.read_bytes()
+    done = run(model, photos / "a.png", "--format", "csv", "-o", path)
+    assert done.exit_code == 2
+    assert "expected one of them" in done.stderr
+    assert path.read_bytes() == before

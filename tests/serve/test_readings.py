@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 
 import ferkit
+from ferkit import store as store_file
 from ferkit.errors import FerkitError
+from ferkit.live import LiveReading
 from ferkit.live.sample import drawn_clip
+from ferkit.records import Reading
 from ferkit.serve import create_app
 from ferkit.serve.journal import Journal
 from ferkit.serve.problems import Problem
@@ -259,6 +262,28 @@ def test_the_sampler_keeps_one_row_a_second_and_person():
     assert len({row["person"] for row in rows}) == 2
     assert {row["source"] for row in rows} == {"hall"}
     assert set(rows[0]) == set(columns(predictor.labels))
+
+
+def test_a_person_who_flickers_has_one_row_a_second_too():
+    sampler = Sampler("hall")
+    probabilities = {"happiness": 0.9, "fear": 0.1}
+    reading = Reading("0", 0, 0.0, 0, (0, 0, 9, 9), "happiness", 0.9, probabilities)
+    face = LiveReading(reading, 1, "happiness", probabilities, True, np.zeros((48, 48), np.uint8))
+    frames = [[face] if i % 2 else [] for i in range(60)]
+    rows = [row for i, faces in enumerate(frames) for row in sampler.rows(faces, 100 + i / 30)]
+    assert len(rows) == 2
+    sampler.rows([], 200)
+    assert not sampler._last
+
+
+def test_people_have_other_numbers_after_a_camera_comes_back(tmp_path):
+    kept = []
+    watcher = Watcher("sample", store_file.load(store_file.default_path()), kept.extend)
+    for _ in range(2):
+        watcher._look()
+    people = [row["person"] for row in kept]
+    assert len(set(people)) == 4
+    watcher.stop()
 
 
 def test_a_source_that_fails_is_said_and_tried_again(tmp_path):

@@ -3,6 +3,7 @@
 import re
 import socket
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,9 +12,9 @@ from websockets.sync.client import connect
 
 from ferkit.errors import FerkitError, InputError
 from ferkit.serve import Limits, Settings
-from ferkit.serve.limits import Rate, Slots, client_of
+from ferkit.serve.limits import PUBLIC, Rate, Slots, client_of
 from ferkit.serve.problems import Problem
-from ferkit.serve.run import listening
+from ferkit.serve.run import _message, listening
 from ferkit.serve.security import is_known_host, is_same_origin
 from ferkit.serve.settings import from_yaml
 
@@ -184,6 +185,53 @@ def test_settings_come_from_yaml_and_unknown_ones_are_refused(tmp_path):
         from_yaml(path)
 
 
+def test_public_limits_stay_where_others_are_given(tmp_path):
+    path = tmp_path / "serve.yaml"
+    path.write_text("public: true\nlimits: {streams: 8}\n")
+    given = Settings(**from_yaml(path)).check()
+    assert given.limits == replace(PUBLIC, streams=8)
+    assert given.limits.rate is not None
+    assert Settings(public=True).check().limits == PUBLIC
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("token: 123456789012", r"line 1: Got token=123456789012, expected a text \(in quotes"),
+        ("retention_days: '30'", r"Got retention_days='30', expected a number\."),
+        ("port: http", r"Got port='http', expected a whole number\."),
+        ("port: true", r"Got port=True, expected a whole number\."),
+        ("public: 1", r"Got public=1, expected true or false\."),
+        ("store: 5", r"Got store=5, expected a text"),
+        ("limits: {rate: fast}", r"Got rate='fast', expected a number\."),
+    ],
+)
+def test_values_of_another_kind_are_named(tmp_path, line, said):
+    path = tmp_path / "serve.yaml"
+    path.write_text(line + "\n")
+    with pytest.raises(FerkitError, match=said):
+        from_yaml(path)
+
+
+def test_empty_keys_are_what_they_are_without(tmp_path):
+    path = tmp_path / "serve.yaml"
+    path.write_text("names:\ntoken:\nretention_days: 2\n")
+    assert Settings(**from_yaml(path)).check() == Settings(retention_days=2)
+
+
+def test_a_password_of_a_camera_is_not_said():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        said = _message(Settings(sources=("rtsp://admin:hunter2@cam/1?key=abc", "0")), listener)
+    assert "hunter2" not in said
+    assert "abc" not in said
+    assert "watching" in said
+
+
+def test_an_origin_that_is_no_address_is_refused(client):
+    answer = client.post("/api/predict", files={"file": b"x"}, headers={"Origin": "http://["})
+    assert answer.status_code == 403
+
+
 def test_public_mode_has_no_readings_and_limits_each_client(inside, photo):
     server = inside(public=True, host="0.0.0.0")
     assert "recognition only" in server.said
@@ -233,6 +281,12 @@ def test_a_request_that_does_not_come_in_is_ended(strict):
     with socket.create_connection(address, timeout=20) as slow:
         slow.sendall(POST)
         assert b" 408 " in slow.recv(1000)
+    with socket.create_connection(address, timeout=20) as slow:  # also after a request that was answered
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in slow.recv(10_000)
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        while slow.recv(10_000):  # the rest of the first answer, then the end; else this times out
+            pass
     many = [socket.create_connection(address, timeout=20) for _ in range(25)]
     assert sum(ended(one) for one in many) >= 5
     for one in many:
