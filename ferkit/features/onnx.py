@@ -21,7 +21,7 @@ from ferkit.files import default_folder, replacing
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"
-NAMES = {"shipped": "net.onnx", "shipped2": "net2.onnx"}
+NAMES = {"shipped": "net.onnx", "shipped40": "net40.onnx", "shipped2": "net2.onnx"}
 """Files of the package's own networks by the name that ``init`` takes."""
 
 _MEMORY: dict[str, bytes] = {}
