@@ -7,7 +7,7 @@ rows. All files are plain ``.npy`` arrays; nothing in them is ever executed. Sev
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -81,40 +81,42 @@ def _find(
     """Blocks that hold wanted rows; for each row the block (-1 where there is none) and the row in it."""
     blocks: list[Any] = []
     block_of, row_of = np.full(len(wanted), -1, np.intp), np.zeros(len(wanted), np.intp)
-    for hashes, matrix in _blocks(folder, _name(wanted), dtype):
-        order = np.argsort(hashes)
-        at = np.searchsorted(hashes, wanted, sorter=order).clip(max=len(hashes) - 1)
-        hit = (hashes[order[at]] == wanted) & (block_of < 0)
-        if hit.any():
-            block_of[hit], row_of[hit] = len(blocks), order[at[hit]]
-            blocks.append(matrix)
+    likely = f"{_name(wanted)}{HASHES}"
+    for path in sorted(folder.glob(f"*{HASHES}"), key=lambda path: (path.name != likely, path)):
+        try:
+            hashes = _read_hashes(path)
+            order = np.argsort(hashes)
+            at = np.searchsorted(hashes, wanted, sorter=order).clip(max=len(hashes) - 1)
+            hit = (hashes[order[at]] == wanted) & (block_of < 0)
+            if not hit.any():
+                continue
+            matrix = _read_block(folder / path.name.removesuffix(HASHES), dtype, len(hashes))
+        except BAD:  # a block that is cut off counts as not there
+            continue
+        block_of[hit], row_of[hit] = len(blocks), order[at[hit]]
+        blocks.append(matrix)
         if (block_of >= 0).all():
             break
     return blocks, block_of, row_of
 
 
-def _blocks(folder: Path, likely: str, dtype: np.dtype[Any]) -> Iterator[tuple[NDArray[np.uint64], Any]]:
-    """Hashes and rows of each sound block, the likely one first; a block that is cut off counts as not there."""
-    for path in sorted(folder.glob(f"*{HASHES}"), key=lambda path: (path.name != f"{likely}{HASHES}", path)):
-        try:
-            hashes = np.load(path, allow_pickle=False)
-            matrix = _read_block(folder / path.name.removesuffix(HASHES), dtype)
-        except BAD:
-            continue
-        if hashes.dtype == np.uint64 and hashes.ndim == 1 and 0 < len(hashes) == matrix.shape[0]:
-            yield hashes, matrix
+def _read_hashes(path: Path) -> NDArray[np.uint64]:
+    hashes = np.load(path, allow_pickle=False)
+    if hashes.dtype != np.uint64 or hashes.ndim != 1 or len(hashes) == 0:
+        raise ValueError("not the hashes of a block")
+    return np.asarray(hashes)
 
 
-def _read_block(stem: Path, dtype: np.dtype[Any]) -> Any:
+def _read_block(stem: Path, dtype: np.dtype[Any], length: int) -> Any:
     if stem.with_name(f"{stem.name}.npy").exists():
         matrix = np.load(stem.with_name(f"{stem.name}.npy"), mmap_mode="r", allow_pickle=False)
-        if matrix.ndim != 2 or matrix.dtype != dtype:
+        if matrix.ndim != 2 or matrix.dtype != dtype or len(matrix) != length:
             raise ValueError("not a block of rows")
         return matrix
     data, indices, indptr, shape = (
         np.load(stem.with_name(f"{stem.name}.{part}.npy"), mmap_mode="r", allow_pickle=False) for part in PARTS
     )
-    if data.dtype != dtype:
+    if data.dtype != dtype or len(indptr) != length + 1:
         raise ValueError("not a block of rows")
     matrix = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
     matrix.check_format(full_check=True)

@@ -47,7 +47,9 @@ def replacing(path: str | os.PathLike[str], sync: bool = False) -> Iterator[Bina
     path = Path(path)
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if {"dev", "proc"} & set(path.absolute().parts[1:2]) or (path.exists() and not path.is_file()):
+    place = path.absolute().parts[1:]
+    device = place[:1] == ("proc",) or (place[:1] == ("dev",) and (len(place) == 2 or place[1] == "fd"))
+    if device or (path.exists() and not path.is_file()):
         with open(path, "wb") as file:
             yield file
         return
@@ -72,7 +74,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
     path : str or path
         File in a folder that exists.
     content : str or bytes
-        Text is written as UTF-8.
+        Text is written as UTF-8; what is none, as in names of files from old systems, as its escape.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """
     try:
         with replacing(path) as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
     except OSError as error:
         raise DataError(f"Got {path} that cannot be written ({error}), expected a place with room.") from error
     return Path(path)

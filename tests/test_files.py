@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +92,23 @@ def test_others_may_read_what_the_user_lets_them(tmp_path):
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert path.read_text(encoding="utf-8") == "ä"
+
+
+def test_memory_that_looks_like_a_disk_keeps_the_old_file_too():
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK):
+        pytest.skip("no /dev/shm that can be written")
+    path = shared / f"ferkit-test-{os.getpid()}"
+    try:
+        path.write_bytes(b"old")
+        with replacing(path) as file:
+            file.write(b"new")
+            file.flush()
+            assert path.read_bytes() == b"old"
+        assert path.read_bytes() == b"new"
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def test_text_in_no_encoding_is_written_as_its_escape(tmp_path):
+    assert write_whole(tmp_path / "a.txt", "M\udcfcller").read_bytes() == b"M\\udcfcller"

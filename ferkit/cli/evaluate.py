@@ -191,7 +191,7 @@ def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
         checked, _load(ask), ask.folds, seed=ask.seed, jobs=ask.jobs, cache=default_folder(), progress=steps
     )
     steps.close()
-    figures = {"data": ask.data, "split": ask.split, "recipe": checked.name} | found.figures()
+    figures = {"data": ask.data, "split": ask.split, "recipe": checked.name} | found.figures(ask.seed)
     click.echo(f"{folds_table(figures)}\n\n{table(figures)}\n\n{confusion_table(figures)}")
     if found.left_out:
         click.echo(f"{found.left_out} pictures left out: a network of the features was trained on them.", err=True)

@@ -94,7 +94,7 @@ def resampled(n: int, groups: Any = None, seed: int = 0) -> Iterator[Array]:
     """
     group = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     k = int(group.max()) + 1
-    for drawn in _draws(k, seed):
+    for drawn in _draws(k, seed, n):
         offset = np.arange(len(drawn), dtype=np.int64)[:, None] * k
         counts = np.bincount((drawn + offset).ravel(), minlength=len(drawn) * k).reshape(len(drawn), k)
         yield counts[:, group].astype(np.float64)
@@ -136,9 +136,9 @@ def wilson(hits: Any, count: Any) -> tuple[Array, Array]:
     return np.where(empty, 0.0, np.maximum(middle - half, 0)), np.where(empty, 1.0, np.minimum(middle + half, 1))
 
 
-def _draws(n: int, seed: int) -> Iterator[NDArray[np.int32]]:
-    """Numbers of the groups in each resample, some resamples at a time."""
+def _draws(n: int, seed: int, rows: int = 0) -> Iterator[NDArray[np.int32]]:
+    """Numbers of the n groups in each resample, some resamples at a time: fewer where there are many rows."""
     rng = np.random.default_rng(seed)
-    at_once = max(1, DRAWN // n)
+    at_once = max(1, DRAWN // max(n, rows))
     for start in range(0, RESAMPLES, at_once):
         yield rng.integers(0, n, (min(at_once, RESAMPLES - start), n), dtype=np.int32)

@@ -291,9 +291,9 @@ class Sections:
             said, true, name = str(answers.predicted[row]), str(answers.y_true[row]), str(answers.names[row])
             own = answers.proba[row, answers.labels.index(true)]
             text = (
-                f"said {said} {answers.proba[row].max():.2f}<br>true {true} {own:.2f}"
+                f"said {escape(said)} {answers.proba[row].max():.2f}<br>true {escape(true)} {own:.2f}"
                 if said != true
-                else (f"said {said} {own:.2f}, true")
+                else (f"said {escape(said)} {own:.2f}, true")
             )
             short = escape(PurePath(name).name)
             cells.append(

@@ -269,8 +269,8 @@ def _picture(small: NDArray[np.uint8], shape: tuple[int, ...], box_xyxy: Any, ax
         from matplotlib.patches import Rectangle
 
         x1, y1, x2, y2 = (float(v) for v in box_xyxy)
-        for ink, width in (("black", 3.5), ("white", 1.8)):
-            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=ink, linewidth=width))
+        for ink, thick in (("black", 3.5), ("white", 1.8)):
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=ink, linewidth=thick))
 
 
 def _probabilities(one: Explanation, axes: Axes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,10 @@ class FaceCache:
         extractor : FaceExtractor
             With ``missing="raise"`` nothing is kept.
         pictures : list of ndarray, or what else ``extractor`` takes
-            Only faces in a list are kept: a stack mostly holds faces that are cropped already.
+            Nothing is kept of a stack of faces that are cropped already.
         """
-        if not isinstance(pictures, list) or not pictures or extractor.missing == "raise":
+        stack = isinstance(pictures, np.ndarray) and len(pictures) > 0 and not extractor.takes_as_cropped(pictures[0])
+        if not (isinstance(pictures, list) or stack) or not len(pictures) or extractor.missing == "raise":
             return extractor.transform(pictures)
 
         def search(rows: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -67,12 +69,13 @@ class FaceCache:
 def _key(extractor: FaceExtractor) -> str:
     """Name of the folder: settings, what they stand for on this machine, version of the code."""
     settings = {name: value for name, value in extractor.get_params().items() if name != "n_jobs"}
-    tools = [_content(tool) if isinstance(tool, Path) else tool for tool in extractor.tools()]
+    tools = [_content(tool, tool.stat().st_mtime_ns) if isinstance(tool, Path) else tool for tool in extractor.tools()]
     text = json.dumps([VERSION, cv2.__version__, tools, settings], sort_keys=True, default=repr)
     return f"faces-{blake2b(text.encode(), digest_size=12).hexdigest()}"
 
 
-def _content(path: Path) -> str:
+@lru_cache(maxsize=8)
+def _content(path: Path, changed: int) -> str:
     with open(path, "rb") as file:
         return file_digest(file, "sha256").hexdigest()
 

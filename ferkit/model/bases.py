@@ -236,7 +236,7 @@ def _meant(name: str, labels: Mapping[str, str | None], wanted: list[str]) -> st
 
 def column_labels(X: Features, family: str) -> list[str]:
     """Names of a family's columns without the family; empty where they have none."""
-    return [name.rpartition("/")[2] for name in (X.names or {}).get(family, [])]
+    return [name.removeprefix(f"{family}/") for name in (X.names or {}).get(family, [])]
 
 
 def one_a_class(X: Features, family: str, classes: Array) -> bool:

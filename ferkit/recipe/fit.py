@@ -27,8 +27,8 @@ from ferkit.recipe.search import best_settings
 from ferkit.records import Faces, Features
 from ferkit.sources import Dataset
 
-CHUNK = 64
-"""Pictures held in memory at a time."""
+CHUNK, CHUNK_BYTES = 64, 256_000_000
+"""Pictures held in memory at a time, and bytes of them."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many of how many are done (0 of 0 where that is not known)."""
@@ -268,9 +268,11 @@ def _silent(step: str, done: int, total: int) -> None:
 
 
 def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
-    """Hashes of the faces that networks among the features were trained on, as far as their files say."""
+    """Hashes of the faces that the pipeline's networks were trained on before, as far as their files say."""
     from ferkit.features import NetworkFeatures
     from ferkit.features.onnx import SHIPPED, shipped
+    from ferkit.nets import NetworkClassifier
+    from ferkit.nets.start import initial
     from ferkit.nets.weights import load_weights
 
     union = pipeline.named_steps["features"]
@@ -278,6 +280,9 @@ def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
     files = {SHIPPED if shipped(family.init) else Path(family.init) for family in networks}  # both saw the same faces
     weights = sorted(file.with_suffix(".npz") for file in files)
     seen = [load_weights(file).seen for file in weights if file.is_file()]
+    models = [pipeline[-1], *pipeline[-1].get_params().values()]
+    starts = [model.init for model in models if isinstance(model, NetworkClassifier) and model.init is not None]
+    seen += [initial(start).seen for start in starts]
     return np.concatenate([np.empty(0, np.uint64), *seen])
 
 
@@ -310,9 +315,10 @@ def _extract(
     parts: list[Faces] = []
     kept: list[int] = []
     skipped = list(data.skipped)
-    for start in range(0, len(data), CHUNK):
+    start = 0
+    while start < len(data):
         tell("faces", start, len(data))
-        rows, pictures, bad = _read(data, range(start, min(start + CHUNK, len(data))))
+        rows, pictures, bad, start = _read(data, start)
         skipped += bad
         if rows:
             if not parts:
@@ -331,18 +337,22 @@ def _extract(
     )
 
 
-def _read(data: Dataset, rows: range) -> tuple[list[int], Any, list[tuple[str, str]]]:
-    """Rows whose pictures can be read, those pictures, and the others with the reason."""
+def _read(data: Dataset, start: int) -> tuple[list[int], Any, list[tuple[str, str]], int]:
+    """Some rows whose pictures can be read, those pictures, the others with the reason, and the row after them."""
+    end = min(start + CHUNK, len(data))
     if isinstance(data.pictures, np.ndarray):
-        return list(rows), data.pictures[rows.start : rows.stop], []
-    good, pictures, bad = [], [], []
-    for row in rows:
+        return list(range(start, end)), data.pictures[start:end], [], end
+    good, pictures, bad, held = [], [], [], 0
+    for row in range(start, end):
         try:
             pictures.append(data.pictures[row])
             good.append(row)
+            held += pictures[-1].nbytes
         except PictureError as error:
             bad.append((str(data.names[row]), str(error)))
-    return good, pictures, bad
+        if held > CHUNK_BYTES:
+            return good, pictures, bad, row + 1
+    return good, pictures, bad, end
 
 
 def _train_rows(

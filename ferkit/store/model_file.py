@@ -150,7 +150,7 @@ def save(
     networks = _networks(schema, embed_shipped)
     about = _about(networks) | {"labels": ordered(str(label) for label in classes)} | dict(manifest or {})
     members = {
-        MANIFEST: json.dumps(about, indent=2, ensure_ascii=False).encode(),
+        MANIFEST: json.dumps(about, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace"),
         PIPELINE: part,
         FITTED: array_bytes(fitted),
         FUSION: array_bytes(fusion),

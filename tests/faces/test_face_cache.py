@@ -122,3 +122,12 @@ def test_a_turned_view_of_memory_is_the_same_picture(cache, searched):
     searched.clear()
     cache.transform(FaceExtractor(), [np.asfortranarray(ASTRONAUT)])
     assert searched == []
+
+
+def test_a_stack_of_whole_pictures_is_kept(cache, searched):
+    stack = np.stack([ASTRONAUT, ASTRONAUT[:, ::-1]])
+    plain = FaceExtractor().transform(stack)
+    searched.clear()
+    for _ in range(2):
+        same(cache.transform(FaceExtractor(), stack), plain)
+    assert len(searched) == 2

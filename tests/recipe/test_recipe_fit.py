@@ -379,3 +379,34 @@ def test_the_licence_of_the_68_points_is_noted():
 
     assert "non-commercial" in _licence(recipe.load("geometry_svm"))
     assert "non-commercial" not in _licence(recipe.load("hog_svm"))
+
+
+def test_rows_that_the_first_weights_have_seen_are_not_held_out(people, tmp_path):
+    from ferkit.nets.weights import Weights, save_weights
+
+    held_out = store.seen_hashes(people.split("PublicTest").pictures)
+    save_weights(Weights(("a", "b"), {}, (4, 4), (2,), seen=held_out), tmp_path / "net.npz")
+    checked = recipe.loads(f"model: {{network: {{epochs: 1, init: {tmp_path / 'net.npz'}}}}}")
+    with pytest.raises(DataError, match="that a network of the features was trained on"):
+        recipe.fit(checked, people)
+
+
+def test_a_picture_with_a_name_in_no_encoding_costs_nothing(people, tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(40)]
+    for path, picture in zip(paths, people.pictures, strict=False):
+        Image.fromarray(picture).save(path)
+    broken = tmp_path / "kaputt_\udce4.png"
+    broken.write_bytes(b"none")
+    names = [path.name for path in (*paths, broken)]
+    data = Dataset(Pictures([*paths, broken]), np.append(people.labels[:40], "fear"), names=names)
+    fitted = recipe.fit(recipe.loads(SMALL + "validation: none"), data)
+    manifest = store.load(fitted.save(tmp_path / "m.ferkit")).manifest
+    assert manifest["skipped"][0].startswith("kaputt_")
+
+
+def test_labels_with_a_slash_stay_whole(people):
+    slashed = np.array([f"a/{label}" for label in people.labels])
+    plain = recipe.fit(recipe.loads(STACKED), people).pipeline[-1]
+    fitted = recipe.fit(recipe.loads(STACKED), dataclasses.replace(people, labels=slashed)).pipeline[-1]
+    assert set(fitted.classes_) == set(slashed)
+    assert sorted(fitted.final_.family_weights_) == sorted(plain.final_.family_weights_) == ["fine", "hog"]
