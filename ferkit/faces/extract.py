@@ -202,7 +202,8 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         if not whole or not 8 <= self.size <= 1024:
             raise InputError(f"Got size={self.size!r}, expected a whole number from 8 to 1024.")
         self._detector().check()
-        resolve(self.landmarks)
+        if self.landmarks not in ("auto", "none", None):  # these are never missing; a look at the disk takes a while
+            resolve(self.landmarks)
 
     def _detector(self) -> FaceDetector:
         return FaceDetector(self.detector, self.smallest)
