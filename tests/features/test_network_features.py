@@ -402,7 +402,9 @@ def test_other_processes_find_the_network(make, crops):
     np.testing.assert_allclose(np.concatenate(parts), cnn.transform(crops), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("init", "name"), [("shipped", "net.onnx"), ("shipped40", "net40.onnx"), ("shipped2", "net2.onnx")])
+@pytest.mark.parametrize(
+    ("init", "name"), [("shipped", "net.onnx"), ("shipped40", "net40.onnx"), ("shipped2", "net2.onnx")]
+)
 def test_shipped_networks(make, crops, tmp_path, init, name):
     with pytest.raises(ModelFileError, match=f"init='{init}'.*{name}"):
         NetworkFeatures(init).fit(crops)
