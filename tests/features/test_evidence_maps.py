@@ -127,7 +127,7 @@ def test_the_activation_map_is_exact(faces, output, mirror):
     turned = network.activation_map(faces.crops[:, :, ::-1], slopes)
     if mirror:
         assert turned[:, :, ::-1] == pytest.approx(cells, abs=1e-4)
-    assert weights.shape == (256, len(bias))
+    assert weights.shape == (NetworkFeatures().fit(faces).transform(faces).shape[1], len(bias))
 
 
 def test_heads_that_are_not_linear(faces):
