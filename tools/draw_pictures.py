@@ -28,7 +28,7 @@ def result() -> np.ndarray:
     model = store.load(store.default_path())
     photo = skimage.data.astronaut()[:360, 40:440]
     pictures = [photo] + [
-        cv2.resize(draw_face(e, size=360, seed=s), (360, 360)) for e, s in (("surprise", 3), ("anger", 8))
+        cv2.resize(draw_face(e, size=360, seed=s), (360, 360)) for e, s in (("surprise", 3), ("anger", 4))
     ]
     return np.hstack([draw_readings(p, list(readings([p], model))) for p in pictures])
 
