@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
@@ -164,10 +163,10 @@ def prepare(
 
     Example: ferkit data prepare sample faces --size 48 --light clahe
     """
+    from ferkit.cli.evaluate import check_outside
     from ferkit.prepare import prepare as write_faces
 
-    if Path(path).is_dir() and Path(out).resolve().is_relative_to(Path(path).resolve()):
-        raise click.BadParameter(f"Got {out!r} inside the data {path!r}, expected another folder.", param_hint="OUT")
+    check_outside(out, path, "OUT")
     dataset = _load(path, subjects_from_names)
     with _progress(len(dataset), "Preparing") as advance:
         done = write_faces(dataset, out, cropped=CROPPED[cropped], missing=missing, advance=advance, **settings)

@@ -259,10 +259,8 @@ def _check(ask: Ask) -> None:
             raise click.UsageError(f"Got --recipe with --{wrong[0]}, expected one of them.")
     elif ask.sets:
         raise click.UsageError("Got --set without --recipe, expected both.")
-    if ask.report is not None and Path(ask.report).resolve().is_relative_to(Path(ask.data).resolve()):
-        raise click.BadParameter(
-            f"Got {ask.report!r} inside the data {ask.data!r}, expected another folder.", param_hint="--report"
-        )
+    if ask.report is not None:
+        check_outside(ask.report, ask.data, "--report")
     for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):
         check_output(path, (ask.data, ask.model, ask.against, ask.slices), hint)
 
@@ -287,6 +285,12 @@ def check_unread(name: str, read: tuple[str | None, ...], hint: str) -> None:
                 f"Got {name!r}, which is also read or written by another option, expected another file.",
                 param_hint=hint,
             )
+
+
+def check_outside(folder: str, data: str, hint: str) -> None:
+    """Refuse a folder inside a data set's own, where what is written would be read as data."""
+    if Path(data).is_dir() and Path(folder).resolve().is_relative_to(Path(data).resolve()):
+        raise click.BadParameter(f"Got {folder!r} inside the data {data!r}, expected another folder.", param_hint=hint)
 
 
 def check_pictures(output: str | None, data: str, dataset: Any, hint: str) -> None:

@@ -78,7 +78,7 @@ def explain(
             f"Got {given[0]} {'with' if data else 'without'} --data, expected it the other way round."
         )
     stills, videos = _stills(pictures)
-    read = (*map(str, stills), data, model)
+    read = (*stills, data, model)
     _check_output("-o", output, read)
     _check_output("--json", json_file, (*read, output))
     import_scikit_learn()
@@ -105,9 +105,9 @@ def _stills(inputs: Sequence[str]) -> tuple[list[str], int]:
     stills, videos = [], 0
     for item in inputs:
         try:
-            paths = [Path(item)] if item in ("", "-", "sample") else list(paths_of(item))
+            paths = [] if item in ("", "-", "sample") else list(paths_of(item))
         except PictureError:  # said when it is its turn
-            paths = [Path(item)]
+            paths = []
         if len(paths) == 1 and is_video(paths[0]):
             raise click.UsageError(f"Got the video {item!r}, expected pictures.")
         for path in paths:
@@ -115,7 +115,9 @@ def _stills(inputs: Sequence[str]) -> tuple[list[str], int]:
                 click.echo(f"Skipped: Got the video {str(path)!r}, expected pictures.", err=True)
                 videos += 1
             else:
-                stills.append(item if len(paths) == 1 else str(path))
+                stills.append(str(path))
+        if not paths:
+            stills.append(item)
     return stills, videos
 
 

@@ -74,7 +74,6 @@ class Watcher(threading.Thread):
         self._source, self._model, self._keep, self._pause = source, model, keep, pause
         self._stopped = threading.Event()
         self._watch: Watch | None = None
-        self._sampler = Sampler(shown_name(source))
         self._clock = (0.0, 0)
         self._zero = 0.0
         self.state = SourceState(source=shown_name(source), state="starting")

@@ -67,6 +67,16 @@ def test_no_picture_that_is_read_is_written_over(photo, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "shot_1.png", "shot_2.png"]
 
 
+def test_the_only_picture_of_a_folder_is_not_written_over(photo, tmp_path):
+    only = tmp_path / "shot_1.png"
+    only.write_bytes(photo.read_bytes())
+    for output in (only, tmp_path / "shot.png"):
+        result = run(tmp_path, "-o", output)
+        assert result.exit_code == 2
+        assert "which is also read or written" in " ".join(result.output.split())
+    assert only.read_bytes() == photo.read_bytes()
+
+
 def test_a_video_among_pictures_is_skipped_and_the_rest_explained(photo, tmp_path):
     from ferkit.sources import sample_video
 
