@@ -58,6 +58,9 @@ class Faces:
         False where no face was found and the middle of the picture stands in.
     index : array-like of shape (n,), dtype int, or None, default=None
         Position of the picture that each face came from.
+    hashes : array-like of shape (n,), dtype uint64, or None, default=None
+        What ``seen_hashes`` says of the same faces at 48x48 before any light normalisation, where the crops are others;
+        so models that frame and light differently know the same face.
 
     Examples
     --------
@@ -67,7 +70,13 @@ class Faces:
     """
 
     def __init__(
-        self, crops: Any, points: Any = None, boxes_xyxy: Any = None, found: Any = None, index: Any = None
+        self,
+        crops: Any,
+        points: Any = None,
+        boxes_xyxy: Any = None,
+        found: Any = None,
+        index: Any = None,
+        hashes: Any = None,
     ) -> None:
         self.crops: NDArray[np.uint8] = _crops(crops)
         n, height, width = self.crops.shape
@@ -79,8 +88,9 @@ class Faces:
         ).reshape(-1, 4)
         self.found: NDArray[np.bool_] = np.asarray(np.ones(n) if found is None else found, dtype=bool)
         self.index: NDArray[np.intp] = np.asarray(np.arange(n) if index is None else index, dtype=np.intp)
-        for name in ("points", "boxes_xyxy", "found", "index"):
-            if len(getattr(self, name)) != n:
+        self.hashes: NDArray[np.uint64] | None = None if hashes is None else np.asarray(hashes, dtype=np.uint64)
+        for name in ("points", "boxes_xyxy", "found", "index", "hashes"):
+            if getattr(self, name) is not None and len(getattr(self, name)) != n:
                 raise InputError(f"Got {name} with {len(getattr(self, name))} rows, expected {n}, one for each crop.")
         if self.points.ndim != 3 or self.points.shape[2] != 2:
             raise InputError(f"Got points with shape {self.points.shape}, expected (n, n_points, 2).")
@@ -100,7 +110,13 @@ class Faces:
             shapes = {getattr(part, name).shape[1:] for part in parts}
             if len(shapes) > 1:
                 raise InputError(f"Got {name} of different shapes {sorted(shapes)}, expected one shape in all parts.")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        hashes = None
+        if any(part.hashes is not None for part in parts):
+            hashes = np.concatenate([seen_hashes(part) for part in parts])
+        crops, points, boxes_xyxy, found, index = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in names
+        )
+        return cls(crops, points, boxes_xyxy, found, index, hashes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,7 +133,9 @@ class Faces:
 
     def __getitem__(self, key: Any) -> Faces:
         rows = _rows(key)
-        return Faces(self.crops[rows], self.points[rows], self.boxes_xyxy[rows], self.found[rows], self.index[rows])
+        hashes = None if self.hashes is None else self.hashes[rows]
+        points, boxes_xyxy = self.points[rows], self.boxes_xyxy[rows]
+        return Faces(self.crops[rows], points, boxes_xyxy, self.found[rows], self.index[rows], hashes)
 
     def __iter__(self) -> Iterator[Faces]:
         return (self[i] for i in range(len(self)))
@@ -265,7 +283,7 @@ class Reading:
 
 
 def face_hashes(X: Any) -> NDArray[np.uint64]:
-    """Content hash of each face, the key of the feature cache and of a model's list of faces it has seen.
+    """Content hash of each face as it stands, the key of the feature cache.
 
     Parameters
     ----------
@@ -286,3 +304,21 @@ def face_hashes(X: Any) -> NDArray[np.uint64]:
         for crop, points in zip(faces.crops, faces.points, strict=True)
     ]
     return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
+
+
+def seen_hashes(X: Any) -> NDArray[np.uint64]:
+    """Content hash of each face as it was at 48x48 before light normalisation, without its landmarks.
+
+    What a model keeps of the faces it has seen, so that models of any size and light know the same face.
+
+    Parameters
+    ----------
+    X : Faces or array-like of shape (n, height, width)
+        Grey faces.
+
+    Returns
+    -------
+    ndarray of shape (n,), dtype uint64
+    """
+    faces = as_faces(X)
+    return face_hashes(faces.crops) if faces.hashes is None else faces.hashes

@@ -25,7 +25,7 @@ from ferkit.features import HOG, FamilyUnion, FeatureCache
 from ferkit.model import LinearSVM
 from ferkit.model.kernel import Machine
 from ferkit.recipe import registry
-from ferkit.records import Faces
+from ferkit.records import Faces, seen_hashes
 from ferkit.store.reader import Reader
 
 FACES = np.random.default_rng(0).integers(0, 256, (42, 48, 48), dtype=np.uint8)
@@ -40,7 +40,7 @@ def pipeline(tmp_path_factory):
 
 @pytest.fixture
 def saved(pipeline, tmp_path):
-    seen = store.seen_hashes(FACES)
+    seen = seen_hashes(FACES)
     return store.save(pipeline, tmp_path / "m.ferkit", {"name": "small"}, fitted=seen[:30], fusion=seen[30:])
 
 
@@ -145,7 +145,7 @@ def test_the_file_counts_faces_that_it_has_seen(saved):
     model = store.load(saved)
     assert model.seen(FACES) == (30, 12)
     assert model.seen(Faces(FACES[28:32], points=np.ones((4, 5, 2)))) == (2, 2)
-    assert model.seen(store.seen_hashes(255 - FACES)) == (0, 0)
+    assert model.seen(seen_hashes(255 - FACES)) == (0, 0)
 
 
 def test_the_cache_folder_stays_at_home(pipeline, saved):

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit import recipe as recipes
-from ferkit import store
 from ferkit.errors import DataError, InputError
 from ferkit.evaluate.metrics import evaluate
 from ferkit.evaluate.predictions import Predictions
@@ -19,6 +18,7 @@ from ferkit.model.folds import fold_of
 from ferkit.recipe import Recipe, registry
 from ferkit.recipe.fit import Material, extract, fit_material, seen_by_networks
 from ferkit.recipe.rows import AUTO_SHARE, relabelled
+from ferkit.records import seen_hashes
 from ferkit.sources import Dataset, near_duplicates
 from ferkit.sources.duplicates import groups_of
 
@@ -158,7 +158,7 @@ def _whole(recipe: Recipe) -> tuple[Recipe, str]:
 
 def _unseen(recipe: Recipe, material: Material) -> Array:
     """Rows that no network of the features was trained on."""
-    seen = np.isin(store.seen_hashes(material.faces), seen_by_networks(recipes.build(recipe)))
+    seen = np.isin(seen_hashes(material.faces), seen_by_networks(recipes.build(recipe)))
     if seen.sum() > len(seen) / 2:
         raise DataError(
             f"Got {seen.sum()} of {len(seen)} pictures that a network of the features was trained on, expected "

@@ -148,9 +148,8 @@ def evaluate_dataset(
         if kept:
             rows.append(np.array(kept))
             shown.append(faces)
-            lit = relit(faces, light)
-            proba.append(model.predict_proba(lit))
-            seen += model.seen(lit)
+            proba.append(model.predict_proba(relit(faces, light)))
+            seen += model.seen(faces)
             taken = dict(zip(batch, pictures, strict=True))
             counted += sum(extractor.takes_as_cropped(taken[row]) for row in kept)
         if progress is not None:

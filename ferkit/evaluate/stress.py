@@ -19,8 +19,7 @@ from ferkit.evaluate.bootstrap import quantiles, resampled
 from ferkit.evaluate.kinds import KINDS, STRENGTHS, stressed
 from ferkit.evaluate.run import relit
 from ferkit.files import write_whole
-from ferkit.records import Faces
-from ferkit.store import seen_hashes
+from ferkit.records import Faces, face_hashes
 
 Array = NDArray[Any]
 CHUNK = 256
@@ -195,7 +194,7 @@ def _key(model: Any, faces: Faces, y_true: Array, light: str, seed: int) -> str:
     text = blake2b(digest_size=16)
     path = Path(model.path)
     text.update(path.read_bytes() if path.is_file() else json.dumps(model.manifest, default=str).encode())
-    text.update(seen_hashes(faces).tobytes())
+    text.update(face_hashes(faces.crops).tobytes())
     text.update("\n".join(y_true).encode())
     text.update(json.dumps([VERSION, light, seed, CHUNK, [(kind.name, kind.levels) for kind in KINDS]]).encode())
     return text.hexdigest()

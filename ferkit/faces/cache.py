@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ferkit.blocks import rows_of
 from ferkit.faces.extract import FaceExtractor
-from ferkit.records import Faces
+from ferkit.records import Faces, seen_hashes
 
-VERSION = 1
+VERSION = 2
 """Raised when the same picture and settings give another face than before."""
 
 
@@ -91,11 +91,13 @@ def _packed(faces: Faces) -> NDArray[np.uint8]:
     """Everything that a row holds, as bytes."""
     n = len(faces)
     numbers = np.column_stack([faces.points.reshape(n, -1), faces.boxes_xyxy.reshape(n, -1)]).astype("<f4")
-    return np.column_stack([faces.found, faces.crops.reshape(n, -1), numbers.view(np.uint8)]).astype(np.uint8)
+    hashes = seen_hashes(faces).astype("<u8").reshape(n, 1).view(np.uint8)
+    return np.column_stack([faces.found, faces.crops.reshape(n, -1), hashes, numbers.view(np.uint8)]).astype(np.uint8)
 
 
 def _unpacked(rows: NDArray[np.uint8], size: int) -> Faces:
     n, end = len(rows), 1 + size * size
-    numbers = np.ascontiguousarray(rows[:, end:]).view("<f4").astype(np.float32)
+    hashes = np.ascontiguousarray(rows[:, end : end + 8]).view("<u8").astype(np.uint64)[:, 0]
+    numbers = np.ascontiguousarray(rows[:, end + 8 :]).view("<f4").astype(np.float32)
     points, boxes = numbers[:, :-4].reshape(n, -1, 2), numbers[:, -4:]
-    return Faces(rows[:, 1:end].reshape(n, size, size), points, boxes, rows[:, 0].astype(bool))
+    return Faces(rows[:, 1:end].reshape(n, size, size), points, boxes, rows[:, 0].astype(bool), hashes=hashes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,10 +20,13 @@ from ferkit.faces.grey import grey
 from ferkit.faces.landmarks import N_POINTS, Landmarks, opened, resolve
 from ferkit.faces.light import LIGHTS, normalise
 from ferkit.pixels import eight_bit
-from ferkit.records import Faces
+from ferkit.records import Faces, face_hashes
 
 CROPPED_UP_TO = 64
 """Side in pixels up to which a square picture is taken as a face that is cropped already."""
+
+HASHED = 48
+"""Side in pixels of the crop whose hash tells a face, whatever the size and light of a model."""
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "light": tuple(LIGHTS),
@@ -42,6 +45,7 @@ class _Row:
     crop: NDArray[np.uint8]
     points: NDArray[np.float32]
     box_xyxy: NDArray[np.float32]
+    small: NDArray[np.uint8]
     found: bool = True
 
 
@@ -144,16 +148,18 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         pictures = _pictures(X)
         if isinstance(pictures, Faces):
             return pictures
-        if isinstance(pictures, np.ndarray) and len(pictures) and self._taken_as_cropped(pictures[0]):
-            stack = _resized(_grey_stack(pictures), self.size)
-            if self._n_points() == 0 and stack is not None:
-                boxes = np.tile([0, 0, pictures.shape[2], pictures.shape[1]], (len(stack), 1))
-                return Faces(normalise(stack, self.light), boxes_xyxy=boxes)
+        stack = isinstance(pictures, np.ndarray) and len(pictures) > 0 and pictures.shape[1] == pictures.shape[2]
+        if stack and self._taken_as_cropped(pictures[0]) and self._n_points() == 0:
+            whole = _grey_stack(pictures)
+            boxes = np.tile([0, 0, whole.shape[2], whole.shape[1]], (len(whole), 1))
+            hashes = self._hashes(lambda: _resized(whole, HASHED))
+            return Faces(normalise(_resized(whole, self.size), self.light), boxes_xyxy=boxes, hashes=hashes)
         self._predictor()  # read once, before threads ask for it
         rows = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
             delayed(self._row)(pictures, i) for i in range(len(pictures))
         )
-        return self._faces(list(rows), np.arange(len(pictures)))
+        hashes = self._hashes(lambda: np.array([row.small for row in rows]))
+        return self._faces(list(rows), np.arange(len(pictures)), hashes)
 
     def find(self, image: Any) -> Faces:
         """All faces of one picture, largest first.
@@ -238,14 +244,25 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
             )
         return self._middle(picture)
 
+    def _hashes(self, small: Callable[[], Any]) -> NDArray[np.uint64] | None:
+        """What ``Faces.hashes`` holds; None where the crops are the small ones themselves."""
+        return None if (self.size, self.light) == (HASHED, "none") else face_hashes(small())
+
+    def _cut(self, picture: NDArray[np.uint8], matrix: NDArray[np.float64]) -> tuple[NDArray[np.uint8], Any]:
+        """The crop, and the one whose hash tells the face."""
+        crop = framing.crop(picture, matrix, self.size)
+        return crop, crop if self.size == HASHED else framing.crop(picture, matrix, HASHED)
+
     def _whole(self, picture: NDArray[np.uint8]) -> _Row:
         """A picture that is the face already."""
         height, width = picture.shape
         matrix = framing.from_box((0, 0, width, height))
-        stack = _resized(picture[None], self.size)
-        crop = framing.crop(picture, matrix, self.size) if stack is None else stack[0]
+        if height == width:
+            crop, small = (_resized(picture[None], size)[0] for size in (self.size, HASHED))
+        else:
+            crop, small = self._cut(picture, matrix)
         kept = self._points(picture, matrix) if self._n_points() else None
-        return _Row(crop, self._kept(kept, matrix), np.array([0, 0, width, height], np.float32))
+        return _Row(crop, self._kept(kept, matrix), np.array([0, 0, width, height], np.float32), small)
 
     def _framed(self, picture: NDArray[np.uint8], box: NDArray[np.float32], detector: str) -> _Row:
         """A face that a detector found."""
@@ -253,9 +270,9 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         points = self._points(picture, matrix)
         if points is not None and self.align:
             matrix = framing.from_points(points)
-        crop = framing.crop(picture, matrix, self.size)
+        crop, small = self._cut(picture, matrix)
         seen = np.clip(framing.framed_box(framing.upright(matrix)), 0, np.tile(picture.shape[::-1], 2))
-        return _Row(crop, self._kept(points, matrix), seen.astype(np.float32))
+        return _Row(crop, self._kept(points, matrix), seen.astype(np.float32), small)
 
     def _middle(self, picture: NDArray[np.uint8]) -> _Row:
         """The largest square in the middle of a picture in which no face was found."""
@@ -263,7 +280,8 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         side = min(height, width)
         box = np.array([width - side, height - side, width + side, height + side], np.float32) / np.float32(2)
         matrix = framing.from_box(box)
-        return _Row(framing.crop(picture, matrix, self.size), self._kept(None, matrix), box, found=False)
+        crop, small = self._cut(picture, matrix)
+        return _Row(crop, self._kept(None, matrix), box, small, found=False)
 
     def landmarks_of(self, image: Any, box_xyxy: Any, detector: str | None = None) -> NDArray[np.float64] | None:
         """Landmarks of a face whose box is known.
@@ -294,12 +312,12 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
             return np.full((self._n_points(), 2), np.nan, np.float32)
         return framing.to_crop(points, matrix, self.size)
 
-    def _faces(self, rows: Sequence[_Row], index: NDArray[np.intp]) -> Faces:
+    def _faces(self, rows: Sequence[_Row], index: NDArray[np.intp], hashes: Any = None) -> Faces:
         n, size = len(rows), self.size
         crops = np.array([row.crop for row in rows], np.uint8).reshape(n, size, size)
         points = np.array([row.points for row in rows], np.float32).reshape(n, self._n_points(), 2)
         boxes = np.array([row.box_xyxy for row in rows], np.float32).reshape(n, 4)
-        return Faces(normalise(crops, self.light), points, boxes, [row.found for row in rows], index)
+        return Faces(normalise(crops, self.light), points, boxes, [row.found for row in rows], index, hashes)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -358,11 +376,9 @@ def _grey_stack(stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return grey(stack.reshape(n * height, width, channels)).reshape(n, height, width)
 
 
-def _resized(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8] | None:
-    """Square pictures at another size; None where they are not square."""
-    side, width = stack.shape[1:]
-    if side != width:
-        return None
+def _resized(stack: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Square pictures at another size."""
+    side = stack.shape[1]
     if side == size:
         return stack
     smooth = cv2.INTER_AREA if size < side else cv2.INTER_CUBIC

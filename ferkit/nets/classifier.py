@@ -30,7 +30,7 @@ from ferkit.nets.export import to_onnx
 from ferkit.nets.start import changed_head, fresh, initial
 from ferkit.nets.training import Plan, Rows, sized, train
 from ferkit.nets.weights import Weights, dump_weights, load_weights
-from ferkit.records import Faces, as_faces, face_hashes
+from ferkit.records import Faces, as_faces, seen_hashes
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -193,7 +193,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         verbose = sys.stderr.isatty() if self.verbose is None else self.verbose > 0
         arrays, progress = train(start, rows, plan, checkpoint, stamp, verbose)
         self.history_ = {"loss": progress.loss, "held_out": progress.held_out}
-        self.seen_ = np.unique(np.concatenate([start.seen, face_hashes(faces.crops[~held])]))
+        self.seen_ = np.unique(np.concatenate([start.seen, seen_hashes(faces[~held])]))
         self._keep(Weights(start.labels, arrays, start.widths, start.strides, start.input_size, self.seen_))
         self.temperature_ = 1.0
         if held.any():

@@ -24,7 +24,7 @@ from ferkit.recipe.build import build, describe
 from ferkit.recipe.rows import Rows, check_classes, check_groups, divide, relabelled, wanted
 from ferkit.recipe.schema import Recipe
 from ferkit.recipe.search import best_settings
-from ferkit.records import Faces, Features
+from ferkit.records import Faces, Features, seen_hashes
 from ferkit.sources import Dataset
 
 CHUNK, CHUNK_BYTES = 64, 256_000_000
@@ -243,7 +243,7 @@ def fit_material(
     pipeline = build(recipe)
     _share_work(pipeline, jobs, cache)
     tell("near-duplicates", 0, 0)
-    hashes, known = store.seen_hashes(material.faces), seen_by_networks(pipeline)
+    hashes, known = seen_hashes(material.faces), seen_by_networks(pipeline)
     seen = np.isin(hashes, known)
     rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name, seen)
     if _cross_fits(pipeline[-1], rows):
@@ -329,7 +329,7 @@ def _extract(
         raise DataError(f"Got {len(data)} pictures of which none can be read, expected at least 2.")
     tell("faces", len(data), len(data))
     faces = Faces.merge(parts)
-    faces = Faces(faces.crops, faces.points, faces.boxes_xyxy, faces.found, kept)
+    faces = Faces(faces.crops, faces.points, faces.boxes_xyxy, faces.found, kept, faces.hashes)
     subjects = None if data.subjects is None else data.subjects[kept]
     labels, votes = data.labels[kept].astype(str), None if data.votes is None else data.votes[kept]
     return Material(
@@ -513,7 +513,7 @@ def _manifest(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows
 
 def _fingerprint(material: Material, used: NDArray[np.intp]) -> str:
     """Content of the data that was used: the same rows in another order give the same text."""
-    hashes = store.seen_hashes(material.faces)[used]
+    hashes = seen_hashes(material.faces)[used]
     lines = sorted(f"{number:016x} {label}" for number, label in zip(hashes, material.labels[used], strict=True))
     return blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 

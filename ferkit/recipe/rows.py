@@ -38,7 +38,7 @@ class Rows:
     twins : int
         Training rows left out because a held-out row is a near-duplicate.
     seen : int
-        Held-out rows left out because a network of the features was trained on them.
+        Rows left out because they were to fit the fusion or to score, and a network was trained on them.
     held_out_name : str
         What the held-out rows are.
     note : str
@@ -141,15 +141,34 @@ def divide(
         twins[crossing.ravel()] = True
         twins &= ~held_out
     train = ~held_out & ~twins
-    fresh = held_out & ~seen
-    if (held_out & seen).sum() > fresh.sum():
+    fuses = registry.fuses(recipe.model.kind)
+    checked, rows = held_out, f"held-out rows ({name})"
+    if fuses and name == "none":
+        checked, rows = train, "rows to fit the fusion on"
+    over_sure = checked & seen
+    if over_sure.sum() > checked.sum() / 2:
         raise DataError(
-            f"Got {(held_out & seen).sum()} of {held_out.sum()} held-out rows ({name}) that a network of the features "
-            "was trained on, expected rows that it has not seen. Hold out another split, or leave out that family."
+            f"Got {over_sure.sum()} of {checked.sum()} {rows} that a network of the features was trained on, expected "
+            "rows that it has not seen. Hold out another split, or leave out that family."
         )
-    check_classes(labels, train, fresh)
-    left_out = int(held_out.sum() - fresh.sum())
-    return Rows(np.flatnonzero(train), np.flatnonzero(fresh), groups, int(twins.sum()), left_out, name, note)
+    train, held_out = train & ~over_sure, held_out & ~over_sure
+    check_classes(labels, train, held_out)
+    if fuses and held_out.any():
+        _check_fusion(labels, groups, train, held_out, name)
+    n_twins, n_seen = int(twins.sum()), int(over_sure.sum())
+    return Rows(np.flatnonzero(train), np.flatnonzero(held_out), groups, n_twins, n_seen, name, note)
+
+
+def _check_fusion(
+    labels: NDArray[Any], groups: NDArray[np.intp], train: NDArray[np.bool_], held_out: NDArray[np.bool_], name: str
+) -> None:
+    """Refuse held-out rows that no fusion can be cross-fitted on."""
+    classes = ordered(labels[train].tolist())
+    poor = [label for label in classes if len(set(groups[held_out & (labels == label)])) < 2]
+    if poor:
+        drop = f", or leave out: --set labels.{poor[0]}=drop" if len(classes) - len(poor) > 1 else ""
+        few = _too_few(labels[held_out], groups[held_out], poor, 2)
+        raise DataError(f"Got {few} in {name}, which fits the fusion: collect more, hold out other rows{drop}")
 
 
 def _share(labels: NDArray[Any], groups: NDArray[np.intp], share: float, seed: int, least: int) -> NDArray[np.bool_]:
@@ -195,7 +214,7 @@ def _too_few(labels: NDArray[Any], groups: NDArray[np.intp], poor: list[str], ne
     if not poor:
         return ""
     found = [(len(rows := groups[labels == name]), len(set(rows)), name) for name in poor]
-    said = [f"{n} picture{'s' * (n > 1)} of {name!r}" + f" that count as {k}" * (k < n) for n, k, name in found[:3]]
+    said = [f"{n} picture{'s' * (n != 1)} of {name!r}" + f" that count as {k}" * (k < n) for n, k, name in found[:3]]
     more = f" and {len(poor) - 3} more labels" if len(poor) > 3 else ""
     once = " (near-duplicates, and pictures of one person, count once)" if any(k < n for n, k, _ in found) else ""
     least = max(needed, 1 + min(k for _, k, _ in found))

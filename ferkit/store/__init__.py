@@ -5,7 +5,7 @@ are ONNX files named by their hash, arrays are plain ``.npy``.
 """
 
 from ferkit.store.container import FORMAT, default_path, model_path
-from ferkit.store.model_file import Model, inspect, load, network_file, save, seen_hashes
+from ferkit.store.model_file import Model, inspect, load, network_file, save
 from ferkit.store.trusted import TRUSTED
 
 __all__ = [
@@ -18,5 +18,4 @@ __all__ = [
     "model_path",
     "network_file",
     "save",
-    "seen_hashes",
 ]

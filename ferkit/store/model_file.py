@@ -23,7 +23,7 @@ import ferkit
 from ferkit.errors import ModelFileError
 from ferkit.files import default_folder, write_whole
 from ferkit.labels import ordered
-from ferkit.records import Faces, face_hashes
+from ferkit.records import seen_hashes
 from ferkit.store.container import (
     FITTED,
     FORMAT,
@@ -102,11 +102,6 @@ class Model:
         """
         hashes = X if isinstance(X, np.ndarray) and X.dtype == np.uint64 else seen_hashes(X)
         return int(np.isin(hashes, self.fitted).sum()), int(np.isin(hashes, self.fusion).sum())
-
-
-def seen_hashes(X: Any) -> NDArray[np.uint64]:
-    """Content hash of each face without its landmarks, so that models with and without them agree."""
-    return face_hashes(X.crops if isinstance(X, Faces) else X)
 
 
 def save(

@@ -17,6 +17,7 @@ from ferkit.cli.evaluate import evaluate as command
 from ferkit.faces import FaceExtractor
 from ferkit.features import HOG, FamilyUnion
 from ferkit.model import LinearSVM
+from ferkit.records import seen_hashes
 from ferkit.sources import sample
 
 KEYS = {
@@ -55,8 +56,8 @@ def _save(path, pictures, labels, fusion=None, recipe=""):
         ("model", LinearSVM()),
     ]
     pipeline = Pipeline(steps).fit(pictures, labels)
-    hashes = store.seen_hashes(np.ascontiguousarray(pictures))
-    store.save(pipeline, path, {"recipe": recipe}, hashes, None if fusion is None else store.seen_hashes(fusion))
+    hashes = seen_hashes(np.ascontiguousarray(pictures))
+    store.save(pipeline, path, {"recipe": recipe}, hashes, None if fusion is None else seen_hashes(fusion))
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ferkit import recipe, store
+from ferkit import recipe
 from ferkit.errors import DataError, InputError
 from ferkit.evaluate import cross_validate, crossval, evaluate
+from ferkit.records import seen_hashes
 from ferkit.sources import Dataset, Pictures
 
 SMALL = "features: {hog: {cell: 16}}\nmodel: {linear_svm: {calibrate: false}}\n"
@@ -45,8 +46,8 @@ def test_no_row_person_or_twin_is_answered_by_a_model_that_saw_it(twins, fits, t
     found = cross_validate(recipe.loads(text), twins, folds=3)
     assert len(found.answers) == len(twins)
     assert len(fits) == 3
-    hashes = store.seen_hashes(twins.pictures)
-    mirrored = store.seen_hashes(np.ascontiguousarray(twins.pictures[:, :, ::-1]))
+    hashes = seen_hashes(twins.pictures)
+    mirrored = seen_hashes(np.ascontiguousarray(twins.pictures[:, :, ::-1]))
     for k, (_, fitted) in enumerate(fits):
         rows = found.fold == k
         known = np.concatenate([fitted.fitted, fitted.fusion])
@@ -85,7 +86,7 @@ def test_figures_of_each_fold_and_together(twins):
 
 
 def test_faces_that_a_network_was_trained_on_are_refused_or_left_out(twins, monkeypatch):
-    hashes = store.seen_hashes(twins.pictures)
+    hashes = seen_hashes(twins.pictures)
     monkeypatch.setattr(crossval, "seen_by_networks", lambda pipeline: hashes[:10])
     found = cross_validate(recipe.loads(SMALL), twins, folds=3)
     assert (found.left_out, len(found.answers)) == (10, len(twins) - 10)

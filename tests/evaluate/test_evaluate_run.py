@@ -13,8 +13,9 @@ from ferkit.evaluate import evaluate_dataset, run
 from ferkit.faces import FaceExtractor
 from ferkit.features import HOG, FamilyUnion
 from ferkit.model import LinearSVM
+from ferkit.records import seen_hashes
 from ferkit.sources import Dataset, Pictures, load, sample
-from ferkit.store import Model, seen_hashes
+from ferkit.store import Model
 
 
 @pytest.fixture(scope="module")

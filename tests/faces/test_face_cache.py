@@ -7,6 +7,7 @@ from skimage import data
 from ferkit.errors import PictureError
 from ferkit.faces import FaceCache, FaceExtractor
 from ferkit.faces import cache as module
+from ferkit.records import seen_hashes
 
 ASTRONAUT = data.astronaut()[:300]
 NO_FACE = data.coffee()[:200, :200]
@@ -38,6 +39,7 @@ def same(one, other):
         got, expected = getattr(one, name), getattr(other, name)
         np.testing.assert_array_equal(got, expected)
         assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(seen_hashes(one), seen_hashes(other))
 
 
 @pytest.mark.parametrize("settings", [{}, {"size": 32, "light": "clahe"}, {"detector": "haar", "align": False}])

@@ -13,7 +13,7 @@ from ferkit.faces import FaceDetector
 from ferkit.features import FeatureCache, NetworkFeatures
 from ferkit.model import LinearSVM
 from ferkit.recipe.rows import _share, check_classes, check_groups, divide, wanted
-from ferkit.records import Faces
+from ferkit.records import Faces, seen_hashes
 from ferkit.sources import Dataset, Pictures, sample
 
 SMALL = "features: {hog: {cell: 16}}\nmodel: {linear_svm: {calibrate: false}}\n"
@@ -38,11 +38,11 @@ def test_a_model_that_does_not_fuse(people):
     np.testing.assert_allclose(fitted.validation.proba.sum(axis=1), 1)
     right = np.array(fitted.validation.classes)[fitted.validation.proba.argmax(axis=1)] == fitted.validation.y
     assert right.mean() > 0.3
-    training = store.seen_hashes(people.split("Training").pictures)
+    training = seen_hashes(people.split("Training").pictures)
     assert np.isin(fitted.fitted, training).all()
     assert len(fitted.fitted) == fitted.manifest["rows"]["train"]
     assert len(fitted.fusion) == 0
-    assert not np.isin(store.seen_hashes(people.split("PrivateTest").pictures), fitted.fitted).any()
+    assert not np.isin(seen_hashes(people.split("PrivateTest").pictures), fitted.fitted).any()
 
 
 def test_a_model_that_fuses_keeps_its_fusion_rows_from_the_bases(people):
@@ -51,7 +51,7 @@ def test_a_model_that_fuses_keeps_its_fusion_rows_from_the_bases(people):
     model = fitted.pipeline.named_steps["model"]
     assert model.n_fusion_rows_ == len(people.split("PublicTest"))
     assert model.n_base_rows_ == fitted.manifest["rows"]["train"]
-    assert set(fitted.fusion) == set(store.seen_hashes(people.split("PublicTest").pictures))
+    assert set(fitted.fusion) == set(seen_hashes(people.split("PublicTest").pictures))
     assert not set(fitted.fusion) & set(fitted.fitted)
     X = fitted.pipeline[:-1].transform(people.split("PublicTest").pictures)
     own = model.predict_proba(X)
@@ -179,14 +179,14 @@ def test_a_share_keeps_people_and_duplicates_together(people):
     rows = fitted.manifest["rows"]
     assert rows["train"] + rows["held_out"] == len(people)
     assert 0.12 < rows["held_out"] / len(people) < 0.28
-    hashes = store.seen_hashes(people.pictures)
+    hashes = seen_hashes(people.pictures)
     training = set(people.subjects[np.isin(hashes, fitted.fitted)])
     assert not training & set(people.subjects[~np.isin(hashes, fitted.fitted)])
 
 
-def divided(text, faces, labels, held_out, seen=None, subjects=None):
+def divided(text, faces, labels, held_out, seen=None, subjects=None, name=None):
     seen = np.zeros(len(labels), bool) if seen is None else seen
-    name = "PublicTest" if held_out.any() else "share"
+    name = name or ("PublicTest" if held_out.any() else "share")
     return divide(recipe.loads(text), Faces(faces), np.asarray(labels), subjects, held_out, name, seen)
 
 
@@ -214,6 +214,39 @@ def test_rows_that_a_network_has_seen_are_not_held_out():
     assert rows.train.tolist() == list(range(10))
     with pytest.raises(DataError, match=r"Got 6 of 10 held-out rows.*a network"):
         divided(SMALL, faces, labels, held_out, np.arange(20) >= 14)
+
+
+@pytest.mark.parametrize("step", ["{size: 64}", "{light: clahe}", "{size: 32, light: equalise}"])
+def test_a_face_is_known_whatever_its_size_and_light(people, step):
+    plain = recipe.fit(recipe.loads(SMALL), people)
+    framed = recipe.fit(recipe.loads(SMALL + f"faces: {step}"), people)
+    np.testing.assert_array_equal(framed.fitted, plain.fitted)
+    assert framed.manifest["data"]["fingerprint"] == plain.manifest["data"]["fingerprint"]
+    lone = framed.pipeline[0].transform([people.pictures[3]])
+    np.testing.assert_array_equal(seen_hashes(lone), seen_hashes(people.pictures[3:4]))
+
+
+def test_a_fusion_is_not_fitted_on_rows_that_a_network_has_seen():
+    faces, labels, nobody = noise(20), ["anger", "fear"] * 10, np.zeros(20, bool)
+    alone = STACKED + "fusion_rows: none"
+    assert divided(alone, faces, labels, nobody, np.arange(20) >= 16, name="none").train.tolist() == list(range(16))
+    with pytest.raises(DataError, match=r"Got 12 of 20 rows to fit the fusion on that a network"):
+        divided(alone, faces, labels, nobody, np.arange(20) >= 8, name="none")
+    rows = divided(SMALL + "validation: none", faces, labels, nobody, np.arange(20) >= 8, name="none")
+    assert len(rows.train) == 20
+
+
+def test_a_split_without_two_groups_of_a_class_fits_no_fusion():
+    faces, held_out = noise(20), np.arange(20) >= 12
+    labels = np.array(["anger", "fear", "sadness"] * 6 + ["anger", "fear"])
+    held_out[[14, 17]] = False
+    with pytest.raises(DataError, match=r"Got 0 pictures of 'sadness', expected at least 2 in PublicTest, .*=drop"):
+        divided(STACKED, faces, labels, held_out)
+    held_out[[14, 17]] = True
+    faces[14] = faces[17][:, ::-1]
+    with pytest.raises(DataError, match=r"Got 2 pictures of 'sadness' that count as 1 .* PublicTest, which fits"):
+        divided(STACKED, faces, labels, held_out)
+    assert len(divided(SMALL, faces, labels, held_out).held_out) == 8
 
 
 def test_a_class_in_one_cluster_stays_on_the_training_side():
@@ -384,7 +417,7 @@ def test_the_licence_of_the_68_points_is_noted():
 def test_rows_that_the_first_weights_have_seen_are_not_held_out(people, tmp_path):
     from ferkit.nets.weights import Weights, save_weights
 
-    held_out = store.seen_hashes(people.split("PublicTest").pictures)
+    held_out = seen_hashes(people.split("PublicTest").pictures)
     save_weights(Weights(("a", "b"), {}, (4, 4), (2,), seen=held_out), tmp_path / "net.npz")
     checked = recipe.loads(f"model: {{network: {{epochs: 1, init: {tmp_path / 'net.npz'}}}}}")
     with pytest.raises(DataError, match="that a network of the features was trained on"):
