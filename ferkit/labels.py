@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from unicodedata import normalize
 
 EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
 """Built-in labels in the order that every table, plot and file uses (FER2013's order, then contempt)."""
@@ -12,22 +13,14 @@ FER2013 = EXPRESSIONS[:7]
 
 ALIASES = {
     "angry": "anger",
-    "an": "anger",
     "disgusted": "disgust",
-    "di": "disgust",
     "afraid": "fear",
     "fearful": "fear",
     "scared": "fear",
-    "fe": "fear",
     "happy": "happiness",
     "joy": "happiness",
-    "ha": "happiness",
     "sad": "sadness",
-    "sa": "sadness",
     "surprised": "surprise",
-    "su": "surprise",
-    "ne": "neutral",
-    "calm": "neutral",
     "contemptuous": "contempt",
 }
 
@@ -45,14 +38,14 @@ COLOURS = {
 
 
 def canonical(name: str) -> str:
-    """Built-in spelling of a label, or the name itself (stripped) where it is a category of the user's own.
+    """Built-in spelling of a label, or the name itself (stripped, NFC) where it is a category of the user's own.
 
     Examples
     --------
     >>> canonical("Happy"), canonical("bored")
     ('happiness', 'bored')
     """
-    key = name.strip()
+    key = normalize("NFC", name.strip())
     low = key.lower()
     if low in EXPRESSIONS:
         return low

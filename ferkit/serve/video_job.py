@@ -29,6 +29,12 @@ MEMORY = 4 << 30
 LONGEST = 1280
 """Longer side in pixels of the annotated video."""
 
+SHOWN = 30.0
+"""Most frames a second of the annotated video."""
+
+LARGEST = 1 << 30
+"""Bytes of the annotated video after which reading stops."""
+
 _SAY_EVERY = 0.25
 
 
@@ -45,30 +51,71 @@ def main(folder: Path, model: str, most_seconds: float) -> int:
     return 0
 
 
-def read(path: Path, folder: Path, model: str, most_seconds: float) -> None:
+def read(upload: Path, folder: Path, model: str, most_seconds: float) -> None:
     """Read a video file; annotated video and rows go into a folder."""
-    length, rate = _about(path)
-    watch = Watch(str(path), model, opener=lambda: frames(str(path)), live=False)
-    writer, said = None, 0.0
+    length, rate = _about(upload)
+    watch = Watch(str(upload), model, opener=lambda: frames(str(upload)), live=False)
+    video = Steady(folder / "annotated.webm", min(rate, SHOWN))
+    said = 0.0
     overlay = Overlay(watch.predictor.model)
     with sinks.CsvSink(folder / "readings.csv", columns(watch.predictor.labels)) as sink, closing(iter(watch)) as all_:  # type: ignore[type-var]
         for moment in all_:
-            if moment.time > most_seconds:
+            if moment.time > most_seconds or video.bytes > LARGEST:
                 say(cut=True)
                 break
             for row in moment.rows():
                 sink.append(row | {"source": "upload"})
-            image = _smaller(overlay.draw(moment, pace=False))
-            writer = writer or _writer(folder / "annotated.webm", image, rate)
-            writer.write(image[..., ::-1])
+            video.append(_smaller(overlay.draw(moment, pace=False)), moment.time)
             if time.monotonic() - said > _SAY_EVERY:
                 said = time.monotonic()
                 _report(watch, moment, length)
-    if writer is None:
+    if not video.frames:
         raise PictureError("Got a file without a frame that can be read, expected a video.")
-    writer.release()
+    video.close()
     summary = watch.summary.as_dict()
     say(frames=summary["frames"], people=summary["tracks"], shown=summary["seconds"])
+
+
+class Steady:
+    """Writes a WebM file of a steady rate in which each frame is shown from its own time on.
+
+    Cameras and phones give frames at changing rates, which OpenCV's writer does not know: frames are written again
+    until the next one is due, or left out where several are due at once.
+
+    Parameters
+    ----------
+    path : Path
+    rate : float
+        Frames a second.
+    """
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path, self.rate, self.frames = path, rate, 0
+        self._writer: cv2.VideoWriter | None = None
+        self._last: NDArray[np.uint8] | None = None
+
+    def append(self, image: NDArray[np.uint8], time: float) -> None:
+        """Show an RGB image from ``time`` (seconds) on."""
+        due = int(time * self.rate + 0.5)
+        if self.frames > due:
+            return
+        self._writer = self._writer or _writer(self.path, image, self.rate)
+        before = image[..., ::-1] if self._last is None else self._last
+        for _ in range(due - self.frames):
+            self._writer.write(before)
+        self._last = np.ascontiguousarray(image[..., ::-1])
+        self._writer.write(self._last)
+        self.frames = due + 1
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file so far."""
+        return self.path.stat().st_size if self.frames else 0
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
 
 
 def say(**words: Any) -> None:
@@ -89,7 +136,7 @@ def _about(path: Path) -> tuple[float, float]:
         rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     finally:
         capture.release()
-    rate = rate if np.isfinite(rate) and 1 <= rate <= 120 else 25.0
+    rate = rate if np.isfinite(rate) and 1 <= rate <= 1000 else 25.0
     return (count / rate if np.isfinite(count) and count > 0 else 0.0), rate
 
 

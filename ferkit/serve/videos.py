@@ -29,6 +29,9 @@ _SLOWEST, _LEAST_S = 4.0, 60.0
 
 _PREFIX = "ferkit-videos-"
 
+_SAID = "said"
+"""File in a video's folder with what its process says beside its progress."""
+
 RESULTS = {"annotated.webm": "video/webm", "readings.csv": "text/csv"}
 """What comes out of a video, by name."""
 
@@ -190,10 +193,11 @@ class Videos:
 
     async def _read(self, job: _Job) -> None:
         words = ["-m", "ferkit.serve.video_job", str(job.folder), self._model, str(self._limits.video_seconds)]
-        job.process = await asyncio.create_subprocess_exec(
-            sys.executable, *words, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True, env=_environment(),
-        )  # fmt: skip
+        with (job.folder / _SAID).open("wb") as said:
+            job.process = await asyncio.create_subprocess_exec(
+                sys.executable, *words, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, stderr=said,
+                start_new_session=True, env=_environment(),
+            )  # fmt: skip
         assert job.process.stdout is not None
         async for line in job.process.stdout:
             job.set(**json.loads(line))
@@ -201,8 +205,17 @@ class Videos:
             results = {name: f"/api/videos/{job.video.id}/{name}" for name in RESULTS}
             job.set(state="done", progress=1.0, results=results)
         else:
+            if not job.video.reason:
+                log.warning("A video could not be read: %s", _end_of(job.folder / _SAID))
             unread = "Got a file that cannot be read, expected a video (MP4, WebM, MOV, AVI, MKV ...)."
             job.set(state="failed", reason=job.video.reason or unread)
+
+
+def _end_of(path: Path) -> str:
+    """The last lines of a text file."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2000))
+        return file.read().decode(errors="replace").strip() or "it said nothing"
 
 
 def _environment() -> dict[str, str]:

@@ -9,10 +9,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ferkit.labels import canonical
 from ferkit.sources.dataset import Dataset, from_files
 from ferkit.sources.images import is_picture_name
 
+_CODES = {
+    "AN": "anger",
+    "DI": "disgust",
+    "FE": "fear",
+    "HA": "happiness",
+    "NE": "neutral",
+    "SA": "sadness",
+    "SU": "surprise",
+}
 _NAME = re.compile(r"([A-Z]{2})\.(AN|DI|FE|HA|NE|SA|SU)\d+\.\d+\.*", re.IGNORECASE)
 
 
@@ -29,7 +37,7 @@ def read(root: Path, files: Sequence[Path], *, check: bool = True) -> Dataset:
     other = [str(path.relative_to(root)) for path, match in pictures if not match]
     return from_files(
         [path for path, _ in known],
-        [canonical(match[2]) for _, match in known],
+        [_CODES[match[2].upper()] for _, match in known],
         kind="jaffe",
         names=[str(path.relative_to(root)) for path, _ in known],
         subjects=[match[1].upper() for _, match in known],

@@ -37,7 +37,7 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
     columns, delimiter = header(path)
     image, label = column(columns, *_IMAGE), column(columns, *_LABEL)
     split, subject = column(columns, "split", "usage"), column(columns, "subject", "person")
-    rows, skipped = [], []
+    rows, skipped, named = [], [], set()
     with open_csv(path) as file:
         reader = csv.reader(
             io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline=""), delimiter=delimiter
@@ -45,10 +45,13 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
         next(reader)
         for cells in reader:
             get = [cells[i].strip() if i is not None and i < len(cells) else "" for i in (image, label, split, subject)]
-            if get[0] and get[1]:
+            if get[0] and get[1] and get[0] not in named:
                 rows.append(get)
+                named.add(get[0])
             elif any(cells):
                 reason = f"Got image={get[0]!r}, label={get[1]!r}, expected both."
+                if get[0] in named:
+                    reason = f"Got {get[0]!r} again, with label {get[1]!r}, expected each picture once."
                 skipped.append((f"{path.name}:{reader.line_num}", reason))
     paths = [path.parent / row[0] for row in rows]
     subjects = [row[3] for row in rows] if subject is not None else None

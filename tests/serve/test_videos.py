@@ -6,9 +6,14 @@ import os
 import subprocess
 import sys
 
+import cv2
+import numpy as np
+import pytest
+
 from ferkit import store
 from ferkit.serve import videos as module
 from ferkit.serve.limits import Limits
+from ferkit.serve.video_job import Steady
 from ferkit.serve.videos import Videos
 
 BYTES = b"RIFF\0\0\0\0AVI " + bytes(100)
@@ -53,6 +58,48 @@ def test_a_video_that_takes_too_long_is_ended_and_the_next_has_its_turn(monkeypa
         await videos.close()
 
     asyncio.run(scene())
+
+
+def test_why_a_process_ended_without_a_reason_is_in_the_log(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+
+    async def scene():
+        videos = Videos(str(tmp_path / "gone.ferkit"), Limits())
+        monkeypatch.setattr(module.sys, "executable", "false")
+        await videos.add(io.BytesIO(BYTES), "me")
+        (job,) = videos._jobs.values()
+        (job.folder / "in").write_bytes(BYTES)
+        await job.task
+        assert job.video.reason.startswith("Got a file that cannot be read")
+        await videos.close()
+
+    asyncio.run(scene())
+    assert "A video could not be read: it said nothing" in caplog.text
+    (tmp_path / "said").write_text("x" * 5000 + "\nMemoryError\n")
+    assert module._end_of(tmp_path / "said").endswith("x\nMemoryError")
+
+
+@pytest.mark.parametrize(
+    ("times", "shown"),
+    [
+        ([0.0, 0.1, 0.5, 0.6], [0, 1, 1, 1, 1, 2, 3]),
+        ([0.0, 0.02, 0.04, 0.1, 0.12], [0, 3]),
+        ([0.2, 0.3], [0, 0, 0, 1]),
+    ],
+)
+def test_each_frame_is_shown_from_its_own_time_on(tmp_path, times, shown):
+    video = Steady(tmp_path / "out.webm", 10.0)
+    assert video.bytes == 0
+    for i, time in enumerate(times):
+        video.append(np.full((64, 64, 3), 40 + 50 * i, np.uint8), time)
+    video.close()
+    assert video.bytes > 0
+    capture = cv2.VideoCapture(str(tmp_path / "out.webm"))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10)
+    got = []
+    while (read := capture.read())[0]:
+        got.append(round((float(read[1].mean()) - 40) / 50))
+    assert got == shown
 
 
 def test_folders_of_killed_servers_are_removed_and_no_others(monkeypatch, tmp_path):

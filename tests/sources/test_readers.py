@@ -306,9 +306,26 @@ def test_csv_beside_pictures(tmp_path):
 
 def test_csv_with_subjects(tmp_path):
     picture(tmp_path / "a.png")
-    (tmp_path / "x.csv").write_text("image,label,subject\na.png,calm,p1\n")
+    (tmp_path / "x.csv").write_text("image,label,subject\na.png,joy,p1\n")
     data = load(tmp_path, subjects_from_names=True)
-    assert (data.labels.tolist(), data.subjects.tolist()) == (["neutral"], ["p1"])
+    assert (data.labels.tolist(), data.subjects.tolist()) == (["happiness"], ["p1"])
+
+
+def test_a_picture_that_a_csv_names_again_counts_once(tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    (tmp_path / "x.csv").write_text("image,label\na.png,joy\nb.png,fear\na.png,anger\na.png,joy\n")
+    data = load(tmp_path)
+    assert data.names.tolist() == ["a.png", "b.png"]
+    assert data.labels.tolist() == ["happiness", "fear"]
+    assert [name for name, _ in data.skipped] == ["x.csv:4", "x.csv:5"]
+    assert data.skipped[0][1].startswith("Got 'a.png' again, with label 'anger'")
+
+
+def test_categories_that_look_like_codes_and_other_spellings(tmp_path):
+    for name in ("an/1.png", "calm/1.png", "neutral/1.png", "m\u00fcde/1.png", "mu\u0308de/2.png"):
+        picture(tmp_path / name)
+    assert load(tmp_path).classes == ["neutral", "an", "calm", "m\u00fcde"]
 
 
 def test_two_sets_in_one_folder(tmp_path):
