@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,8 +18,21 @@ from ferkit.errors import DataError
 
 
 def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/ferkit`` or ``~/.cache/ferkit``. It is not made before something is kept in it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferkit"
+    """``$XDG_CACHE_HOME/ferkit`` or ``~/.cache/ferkit``. It is not made before something is kept in it.
+
+    A user without a home, as in some containers, has a folder in the temporary one until the process ends.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferkit"
+    except RuntimeError:
+        return _passing_folder()
+
+
+@cache
+def _passing_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="ferkit-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @contextmanager

@@ -22,6 +22,17 @@ def test_the_default_folder_follows_the_desktop_rules(monkeypatch, tmp_path):
     assert not default_folder().exists()
 
 
+def test_a_user_without_a_home_has_a_folder_until_the_end():
+    code = (
+        "import os, pwd; from pathlib import Path; os.environ.pop('HOME'); os.environ.pop('XDG_CACHE_HOME', None)\n"
+        "def nobody(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = nobody\n"
+        "from ferkit.files import default_folder; assert default_folder().is_dir(); print(default_folder())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not Path(done.stdout.strip()).exists()
+
+
 @pytest.mark.parametrize("sync", [False, True])
 def test_a_new_file_takes_the_place_of_the_old_one(tmp_path, sync):
     path = tmp_path / "a"

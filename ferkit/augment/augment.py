@@ -139,5 +139,6 @@ class Augment(BaseEstimator):
         check_flags(self)
         for name in SHARES + STRENGTHS:
             value, limit = getattr(self, name), 1.0 if name in SHARES else LIMITS.get(name, np.inf)
-            if not 0 <= value <= limit:
-                raise InputError(f"Got {name}={value}, expected a number from 0 to {limit:g}.")
+            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if not number or not 0 <= value <= limit:
+                raise InputError(f"Got {name}={value!r}, expected a number from 0 to {limit:g}.")

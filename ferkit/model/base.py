@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, check_array, check_is_fitted, validate_data
 
@@ -218,6 +219,17 @@ def choice(name: str, value: Any, options: tuple[Any, ...]) -> None:
     """Refuse a value that is not among the options."""
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
         raise InputError(f"Got {name}={value!r}, expected one of {list(options)}.")
+
+
+def row_weights(class_weight: Any, y: NDArray[Any]) -> NDArray[np.float64]:
+    """Weight of each row, from a dict of labels, "balanced" or None."""
+    try:
+        return np.asarray(compute_sample_weight(class_weight, y), np.float64)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"Got class_weight={class_weight!r}, expected 'balanced', None, or a number for each of "
+            f"{', '.join(map(str, np.unique(y).tolist()))}."
+        ) from error
 
 
 def positive(name: str, value: Any, *, whole: bool = False, least: float = 0) -> None:

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.extmath import randomized_svd
 
 from ferkit.errors import InputError
-from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
+from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive, row_weights
 from ferkit.model.calibration import fit_vector
 from ferkit.model.cholesky import factorise, solve_positive
 from ferkit.model.folds import fold_of, out_of_fold
@@ -138,7 +137,7 @@ class RBFSVM(FaceClassifier):
         scaled = apply_scaling(matrix, self.mean_, self.scale_)
         self.components_ = self._axes(scaled)
         reduced = self._reduce(scaled)
-        weights = compute_sample_weight(self.class_weight, self.classes_[codes])
+        weights = row_weights(self.class_weight, self.classes_[codes])
         k = len(self.classes_)
         stretch, shift = np.ones(k), np.zeros(k)
         if self.calibrate:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.class_weight import compute_sample_weight
 
-from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
+from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive, row_weights
 from ferkit.model.calibration import fit_vector
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.scaling import apply_scaling, fit_scaling
@@ -103,7 +102,7 @@ class LinearSVM(FaceClassifier):
         matrix = join(X)
         self.mean_, self.scale_ = fit_scaling(matrix, self.standardize)
         scaled = apply_scaling(matrix, self.mean_, self.scale_)
-        weights = compute_sample_weight(self.class_weight, self.classes_[codes])
+        weights = row_weights(self.class_weight, self.classes_[codes])
         stretch, shift, start = self._calibration(scaled, codes, groups, weights)
         solution = self._solve(scaled, codes, weights, start)
         if not solution.converged:

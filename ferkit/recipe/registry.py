@@ -46,12 +46,12 @@ def resolve(target: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def parameters(target: str) -> dict[str, Any]:
-    """Parameters of a class and their defaults."""
+def parameters(target: str) -> dict[str, str]:
+    """Parameters of a class and their types, as its signature writes them."""
     from inspect import signature
 
     found = signature(resolve(target).__init__).parameters
-    return {name: item.default for name, item in found.items() if name != "self"}
+    return {name: str(item.annotation) for name, item in found.items() if name != "self"}
 
 
 def fuses(model: str) -> bool:

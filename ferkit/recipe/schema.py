@@ -229,13 +229,16 @@ class _Check:
         self.keys(block, [*known, *skip], f"parameter of {target.partition(':')[2]}")
         given = {key: _plain(value) for key, value in block.items() if key not in skip}
         for key, value in given.items():
-            self.flag(block.where[key], key, known[key], value)
+            self.kind(block.where[key], key, known[key], value)
         return given
 
-    def flag(self, where: str, key: str, default: Any, value: Any) -> None:
-        """Refuse ``no``, ``off`` and other words for what is true or false, or has settings of its own."""
-        if isinstance(default, bool) and not isinstance(value, bool | dict):
-            raise self.fail(where, f"Got {key}={value!r}, expected true or false.")
+    def kind(self, where: str, key: str, annotation: str, value: Any) -> None:
+        """Refuse a value of another kind than a parameter takes, such as ``no`` for what is true or false."""
+        name, none, _ = annotation.partition(" | None")
+        kinds, expected = _KINDS.get(name, ((object,), ""))
+        right = isinstance(value, kinds) and (bool in kinds or object in kinds or not isinstance(value, bool))
+        if not right and not (none and value is None):
+            raise self.fail(where, f"Got {key}={value!r}, expected {expected}.")
 
     def features(self, block: Block) -> dict[str, Part]:
         return {key: self.family(block, key) for key in block}
@@ -357,7 +360,7 @@ class _Check:
             hint = nearest(keys[-1], known)
             raise self.fail(where, f"Got {path!r}, expected a parameter of {part.kind}: {', '.join(known)}.{hint}")
         for value in self.values(block, path):
-            self.flag(where, path, known[keys[-1]], value)
+            self.kind(where, path, known[keys[-1]], value)
         return "__".join((step, *names, keys[-1]))
 
     def inside(self, where: str, path: str, model: Part, keys: list[str]) -> tuple[Part, list[str]]:
@@ -381,6 +384,16 @@ class _Check:
         names = [name for name, item in parts.items() if isinstance(item, Part)]
         expected = f"one of {', '.join(names)} and its parameter" if names else "a parameter of what the recipe names"
         raise self.fail(where, f"Got {path!r}, expected {expected}.")
+
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool, dict), "true or false"),  # a dict has settings of its own
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "a word"),
+    "str | os.PathLike[str]": ((str,), "a word or a path"),
+}
+"""Values that a parameter takes, by its annotation, and their name in errors."""
 
 
 def _whole(value: int) -> bool:

@@ -176,6 +176,7 @@ def test_other_sizes_and_no_faces():
         ({"noise": float("nan")}, "noise=nan"),
         ({"gamma": -0.1}, "gamma=-0.1"),
         ({"scale": 1.0}, "scale=1.0"),
+        ({"rotation": "lots"}, "rotation=.lots., expected a number from 0 to 180"),
     ],
 )
 def test_wrong_parameters_are_named(wrong, message, crops):

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from ferkit.errors import InputError
-from ferkit.model import LinearSVM
+from ferkit.model import RBFSVM, LinearSVM
 from ferkit.model.calibration import correct_priors, mean_log_loss
 from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.model.solver import Logistic, Solution, SquaredHinge, minimise
@@ -134,6 +134,14 @@ def test_calibration_lowers_the_loss_on_fresh_rows_and_fits_shares():
                 model.predict_proba(X[fresh]).mean(axis=0), np.bincount(y[fresh]) / 1500, atol=0.03
             )
     assert losses[True] < losses[False] - 0.02
+
+
+@pytest.mark.parametrize("classifier", [LinearSVM, RBFSVM])
+@pytest.mark.parametrize("weight", ["equal", 3, {"x": 2.0}])
+def test_class_weights_that_are_none(classifier, weight):
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.repeat(["a", "b"], 10)
+    with pytest.raises(InputError, match=r"Got class_weight=.*, expected .* each of a, b"):
+        classifier(class_weight=weight).fit(X, y)
 
 
 def test_class_weights_move_predictions_to_rare_classes():

@@ -94,6 +94,16 @@ def test_what_is_left_out_has_defaults():
         ("features: {hog: {}}\nmodel:\n  linear_svm: {calibrate: no}", r"line 3: Got calibrate='no', expected true or"),
         ("faces: {align: yes}\nfeatures: {hog: {}}\nmodel: linear_svm", r"line 1: Got align='yes', expected true or"),
         ("features: {cnn: {mirror: null}}\nmodel: linear_svm", r"Got mirror=None, expected true or false"),
+        ("features: {hog: {}}\nmodel: {linear_svm: {C: much}}", r"line 2: Got C='much', expected a number"),
+        ("features: {hog: {}}\nmodel: {linear_svm: {C: true}}", r"line 2: Got C=True, expected a number"),
+        ("features: {hog: {}}\nmodel: {rbf_svm: {cache_size: abc}}", r"Got cache_size='abc', expected a number"),
+        ("features: {cnn: {init: 5}}\nmodel: linear_svm", r"line 1: Got init=5, expected a word"),
+        ("model: {network: {init: 5}}", r"line 1: Got init=5, expected a word or a path"),
+        ("model: {network: {epochs: 2.5}}", r"line 1: Got epochs=2.5, expected a whole number"),
+        (
+            "features: {hog: {}}\nmodel: linear_svm\naugment: {rotation: lots}",
+            r"line 3: Got rotation='lots'",
+        ),
         (
             "features: {hog: {}}\nmodel: linear_svm\naugment: {flip: no}",
             r"line 3: Got flip='no', expected true or false",
@@ -119,16 +129,20 @@ SEARCHED = "features: {hog: {}, lbp: {}}\nmodel: {stacking: {bases: {hog: linear
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("model.final", "model__final"),
+        ("model.seed", "model__seed"),
         ("model.stacking.folds", "model__folds"),
         ("model.bases.hog.C", "model__hog__C"),
         ("model.stacking.bases.hog.linear_svm.C", "model__hog__C"),
-        ("features.lbp.radii", "features__lbp__radii"),
     ],
 )
 def test_paths_of_a_search(path, name):
-    found = recipe.loads(f"{SEARCHED}{path}: [[1, 2], 3]")
-    assert found.search.params == {name: ((1, 2), 3)}
+    found = recipe.loads(f"{SEARCHED}{path}: [2, 3]")
+    assert found.search.params == {name: (2, 3)}
+
+
+def test_lists_in_a_search():
+    found = recipe.loads(f"{SEARCHED}features.lbp.radii: [[1, 2], 3]")
+    assert found.search.params == {"features__lbp__radii": ((1, 2), 3)}
 
 
 @pytest.mark.parametrize(
