@@ -42,7 +42,8 @@ from ferkit.labels import EXPRESSIONS, FER2013
 from ferkit.nets.build import SQUEEZE, STRIDES, WIDTHS
 from ferkit.nets.weights import Weights, from_torch, save_weights
 from ferkit.records import face_hashes
-from ferkit.sources import load, near_duplicates
+from ferkit.sources import load
+from ferkit.sources.duplicates import near_groups
 
 NOTE = (
     "Trained on FER2013 (Goodfellow et al., 2013) and FER+ votes (Barsoum et al., 2016). "
@@ -191,7 +192,7 @@ def read(faces: str, votes: str | None = None, teachers: Sequence[str] = (), sha
     data = load(faces)
     n, watch = len(data), data.splits == "PublicTest"
     shares, voted = read_votes(votes, data.names) if votes else (np.zeros((n, len(EXPRESSIONS))), np.zeros(n, bool))
-    twins = twin_rows(data.pictures, watch)
+    twins = near_groups(data.pictures, held_out=watch)[1]
     train = np.flatnonzero((data.splits == "Training") & ~twins)
     print(f"{len(train)} faces to train on, {twins.sum()} twins of PublicTest left out", flush=True)
     codes = torch.tensor([FER2013.index(label) for label in data.labels])
@@ -231,15 +232,6 @@ def taught_shares(pictures: np.ndarray, teachers: Sequence[str]) -> np.ndarray:
     views = (faces, np.ascontiguousarray(faces[:, :, ::-1]))
     logits = np.mean([network.run(view, ["logits"])["logits"] for network in networks for view in views], axis=0)
     return torch.from_numpy(logits).softmax(1).numpy()
-
-
-def twin_rows(pictures: np.ndarray, watch: np.ndarray) -> np.ndarray:
-    """Mask of the faces outside ``watch`` that are nearly the same as one inside."""
-    twins = np.zeros(len(pictures), bool)
-    pairs = near_duplicates(pictures, threshold=0.95)
-    for one, other in (pairs.T, pairs.T[::-1]):
-        twins[one[watch[other] & ~watch[one]]] = True
-    return twins
 
 
 def standardise(x: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from ferkit.recipe import Recipe, registry
 from ferkit.recipe.fit import Material, extract, fit_material, seen_by_networks
 from ferkit.recipe.rows import AUTO_SHARE, relabelled
 from ferkit.records import seen_hashes
-from ferkit.sources import Dataset, near_duplicates
-from ferkit.sources.duplicates import groups_of
+from ferkit.sources import Dataset
+from ferkit.sources.duplicates import near_groups
 
 Array = NDArray[Any]
 BATCH = 256
@@ -120,7 +120,7 @@ def cross_validate(
     recipe, name = _whole(recipe)
     material = extract(recipe, replace(relabelled(dataset, recipe), splits=None), jobs=jobs, cache=cache, progress=tell)
     tell("near-duplicates", 0, 0)
-    groups = groups_of(near_duplicates(material.faces.crops), material.subjects, len(material.labels))
+    groups = near_groups(material.faces.crops, material.subjects)[0]
     labels = ordered(material.labels.tolist())
     codes = np.array([labels.index(label) for label in material.labels])
     scored = _unseen(recipe, material)

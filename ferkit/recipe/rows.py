@@ -15,8 +15,8 @@ from ferkit.recipe import registry
 from ferkit.recipe.schema import Recipe
 from ferkit.recipe.text import nearest
 from ferkit.records import Faces
-from ferkit.sources import Dataset, near_duplicates
-from ferkit.sources.duplicates import NEEDED, groups_of
+from ferkit.sources import Dataset
+from ferkit.sources.duplicates import NEEDED, near_groups
 
 PARTS = 20
 """Groups are looked at in the order of this many even parts when a share is held out."""
@@ -122,9 +122,8 @@ def divide(
     DataError
         A fusion lacks groups of a class, most held-out rows were seen, or classes are missing on a side.
     """
-    pairs = near_duplicates(faces.crops)
-    groups = groups_of(pairs, subjects, len(faces))
-    twins, note = np.zeros(len(faces), bool), ""
+    groups, twins = near_groups(faces.crops, subjects, held_out)
+    note = ""
     if name != "none" and not held_out.any():
         share = recipe.held_out if isinstance(recipe.held_out, float) else AUTO_SHARE
         least = 2 if registry.fuses(recipe.model.kind) else 1
@@ -136,10 +135,8 @@ def divide(
             raise DataError(f"Got {note}: collect more{drop}")
         held_out &= len(set(labels[held_out])) > 1
         name = name if held_out.any() else "none"
-    elif recipe.leave_out_twins:
-        crossing = pairs[held_out[pairs[:, 0]] != held_out[pairs[:, 1]]]
-        twins[crossing.ravel()] = True
-        twins &= ~held_out
+    elif not recipe.leave_out_twins:
+        twins[:] = False
     train = ~held_out & ~twins
     fuses = registry.fuses(recipe.model.kind)
     checked, rows = held_out, f"held-out rows ({name})"

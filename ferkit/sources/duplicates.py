@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -17,7 +18,7 @@ one and leaves two, because calibration sets one aside again."""
 
 _SIDE = 48
 _COARSE = 16
-_ROWS = 2048
+_ROWS = 512
 
 
 def near_duplicates(crops: Any, threshold: float = 0.95) -> NDArray[np.intp]:
@@ -44,18 +45,32 @@ def near_duplicates(crops: Any, threshold: float = 0.95) -> NDArray[np.intp]:
     >>> near_duplicates(np.concatenate([faces, faces[:1, :, ::-1]]))
     array([[0, 3]])
     """
+    return np.concatenate([np.empty((0, 2), np.intp), *pairs_by_block(crops, threshold)])
+
+
+def pairs_by_block(crops: Any, threshold: float = 0.95) -> Iterator[NDArray[np.intp]]:
+    """``near_duplicates`` in parts, because thousands of like frames make more pairs than memory holds.
+
+    Parameters
+    ----------
+    crops, threshold
+        As for ``near_duplicates``.
+
+    Yields
+    ------
+    ndarray of shape (n_pairs, 2), dtype intp
+        The pairs whose first face is one of the next rows, sorted.
+    """
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float, np.number)) or not 0 < threshold < 1:
         raise InputError(f"Got threshold={threshold!r}, expected a number between 0 and 1.")
     coarse = _coarse(crops)
     plain, mirrored = _standardised(coarse), _standardised(coarse[:, :, ::-1])
-    found = [np.empty((0, 2), np.intp)]
     for start in range(0, len(plain), _ROWS):
         rows = plain[start : start + _ROWS]
-        for other in (plain[start:], mirrored[start:]):
-            first, second = np.nonzero(rows @ other.T > threshold)
-            later = first < second
-            found.append(np.column_stack([first[later], second[later]]) + start)
-    return np.unique(np.concatenate(found), axis=0)
+        near = rows @ plain[start:].T > threshold
+        near |= rows @ mirrored[start:].T > threshold
+        first, second = np.nonzero(np.triu(near, 1))
+        yield np.column_stack([first, second]) + start
 
 
 def clusters(crops: Any, threshold: float = 0.95) -> NDArray[np.intp]:
@@ -78,25 +93,64 @@ def clusters(crops: Any, threshold: float = 0.95) -> NDArray[np.intp]:
     >>> clusters(np.concatenate([faces, faces[:1]])).tolist()
     [0, 1, 2, 0]
     """
-    return connected(near_duplicates(crops, threshold), len(crops))
+    return near_groups(crops, threshold=threshold)[0]
 
 
-def connected(pairs: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+def near_groups(
+    crops: Any, subjects: NDArray[Any] | None = None, held_out: NDArray[np.bool_] | None = None, threshold: float = 0.95
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Rows that belong together, and rows that are nearly the same as a held-out one.
+
+    Parameters
+    ----------
+    crops : array-like of shape (n, h, w), or sequence of pictures of any size
+    subjects : ndarray of shape (n,), str, or None, default=None
+        Persons; rows of one, but not of '', share a group too.
+    held_out : ndarray of shape (n,), dtype bool, or None, default=None
+        Held-out rows; None for none.
+    threshold : float, default=0.95
+        As in ``near_duplicates``.
+
+    Returns
+    -------
+    groups : ndarray of shape (n,), dtype intp
+        As ``clusters`` gives them.
+    twins : ndarray of shape (n,), dtype bool
+        Rows outside ``held_out`` that make a pair with one inside.
+    """
+    n = len(crops)
+    inside = np.zeros(n, bool) if held_out is None else held_out
+    twins, joined = np.zeros(n, bool), [np.empty((0, 2), np.intp)]
+    for pairs in pairs_by_block(crops, threshold):
+        twins[pairs[inside[pairs[:, 0]] != inside[pairs[:, 1]]]] = True
+        joined.append(forest(pairs))
+    return groups_of(np.concatenate(joined), subjects, n), twins & ~inside
+
+
+def groups_of(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
+    """Number of the group of each of ``n`` rows: near-duplicates, and rows of one person, share one."""
+    if subjects is None:
+        return _connected(pairs, n)
+    same = [np.flatnonzero(subjects == person) for person in sorted(set(subjects) - {""})]
+    chains = [np.column_stack([rows[:-1], rows[1:]]) for rows in same]
+    return _connected(np.concatenate([pairs, *chains]), n)
+
+
+def forest(pairs: NDArray[np.intp]) -> NDArray[np.intp]:
+    """As few pairs as join the same rows."""
+    rows, places = np.unique(pairs, return_inverse=True)
+    group = _connected(places.reshape(-1, 2), len(rows))
+    first = rows[np.unique(group, return_index=True)[1]][group]
+    return np.column_stack([first, rows])[first != rows]
+
+
+def _connected(pairs: NDArray[np.intp], n: int) -> NDArray[np.intp]:
     """Number of the connected component of each of n nodes, numbered in order of appearance."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return connected_components(graph, directed=False)[1].astype(np.intp)
-
-
-def groups_of(pairs: NDArray[np.intp], subjects: NDArray[Any] | None, n: int) -> NDArray[np.intp]:
-    """Number of the group of each of ``n`` rows: near-duplicates, and rows of one person, share one."""
-    if subjects is None:
-        return connected(pairs, n)
-    same = [np.flatnonzero(subjects == person) for person in sorted(set(subjects) - {""})]
-    chains = [np.column_stack([rows[:-1], rows[1:]]) for rows in same]
-    return connected(np.concatenate([pairs, *chains]), n)
 
 
 def shrunk(picture: Any) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.sources.dataset import Dataset
-from ferkit.sources.duplicates import NEEDED, groups_of, near_duplicates, shrunk
+from ferkit.sources.duplicates import NEEDED, forest, groups_of, pairs_by_block, shrunk
 
 LISTED = 1000
 """Pairs that are named at most; the text names ten."""
@@ -199,8 +199,8 @@ def inspect(dataset: Dataset, *, near: bool = True, advance: Callable[[int], Any
         digests.append(blake2b(picture.tobytes() + str(picture.shape).encode(), digest_size=16).digest())
         small[i] = shrunk(picture)
         advance(1)
-    found = near_duplicates(small) if near else None
-    listed, left_out = _named(dataset, digests, found)
+    blocks = pairs_by_block(small) if near else iter(())
+    counted, joined, foremost, total = _looked_through(dataset, digests, blocks)
     return Report(
         kind=dataset.kind,
         n=len(dataset),
@@ -212,10 +212,10 @@ def inspect(dataset: Dataset, *, near: bool = True, advance: Callable[[int], Any
         subjects_across=_subjects_across(dataset),
         skipped=list(dataset.skipped),
         exact=_exact(dataset, digests),
-        near=None if found is None else _near(dataset, found),
-        distinct=None if found is None else _distinct(dataset, found),
-        pairs=listed,
-        pairs_left_out=left_out,
+        near=counted if near else None,
+        distinct=_distinct(dataset, joined) if near else None,
+        pairs=_named(dataset, digests, foremost),
+        pairs_left_out=total - len(foremost),
     )
 
 
@@ -246,37 +246,50 @@ def _pairs_in(keys: list[Any]) -> int:
     return sum(n * (n - 1) // 2 for n in Counter(keys).values())
 
 
-def _named(dataset: Dataset, digests: list[bytes], near: NDArray[np.intp] | None) -> tuple[list[Pair], int]:
-    """The pairs to name, those that matter most first, and how many are left out."""
-    last: dict[bytes, int] = {}
-    pairs = set() if near is None else set(map(tuple, near.tolist()))
-    for i, digest in enumerate(digests):
-        if digest in last:
-            pairs.add((last[digest], i))
-        last[digest] = i
-    splits, labels = dataset.splits, dataset.labels
-    order = sorted(
-        pairs, key=lambda pair: (splits[pair[0]] == splits[pair[1]], labels[pair[0]] == labels[pair[1]], pair)
-    )
-    named = [
-        Pair(
-            str(dataset.names[a]),
-            str(dataset.names[b]),
-            digests[a] == digests[b],
-            bool(splits[a] != splits[b]),
-            bool(labels[a] != labels[b]),
-        )
-        for a, b in order[:LISTED]
+def _looked_through(
+    dataset: Dataset, digests: list[bytes], blocks: Iterable[NDArray[np.intp]]
+) -> tuple[Pairs, NDArray[np.intp], NDArray[np.intp], int]:
+    """Near pairs counted and joined; the pairs to name, those that matter most first; how many without a limit."""
+    codes = [np.unique(texts.astype(str), return_inverse=True)[1] for texts in (dataset.splits, dataset.labels)]
+    counted, total, named = np.zeros(3, int), 0, np.empty((0, 2), np.intp)
+    copies, joined = _copies(digests), [named]
+    for pairs in blocks:
+        across, differ = (code[pairs[:, 0]] != code[pairs[:, 1]] for code in codes)
+        counted += [(~across).sum(), across.sum(), differ.sum()]
+        copies = copies[~np.isin(_numbers(copies, len(dataset)), _numbers(pairs, len(dataset)))]
+        joined.append(forest(pairs))
+        total, named = total + len(pairs), _foremost(np.concatenate([named, pairs]), codes)
+    named = _foremost(np.concatenate([named, copies]), codes)
+    return Pairs(*counted.tolist()), np.concatenate(joined), named, total + len(copies)
+
+
+def _copies(digests: list[bytes]) -> NDArray[np.intp]:
+    """Each picture with the next one of the same pixels."""
+    codes = np.unique(np.array(digests), return_inverse=True)[1]
+    order = np.argsort(codes, kind="stable")
+    same = codes[order[1:]] == codes[order[:-1]]
+    return np.column_stack([order[:-1][same], order[1:][same]])
+
+
+def _numbers(pairs: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """One number a pair."""
+    return pairs[:, 0] * n + pairs[:, 1]
+
+
+def _foremost(pairs: NDArray[np.intp], codes: list[NDArray[np.intp]]) -> NDArray[np.intp]:
+    """The first pairs, those across splits before others, then those with different labels."""
+    same_split, same_label = (code[pairs[:, 0]] == code[pairs[:, 1]] for code in codes)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0], same_label, same_split))[:LISTED]]
+
+
+def _named(dataset: Dataset, digests: list[bytes], pairs: NDArray[np.intp]) -> list[Pair]:
+    names, splits, labels = dataset.names.astype(str), dataset.splits, dataset.labels
+    return [
+        Pair(names[a], names[b], digests[a] == digests[b], splits[a] != splits[b], labels[a] != labels[b])
+        for a, b in pairs.tolist()
     ]
-    return named, len(order) - len(named)
 
 
-def _distinct(dataset: Dataset, near: NDArray[np.intp]) -> dict[str, int]:
-    groups = groups_of(near, dataset.subjects, len(dataset))
+def _distinct(dataset: Dataset, joined: NDArray[np.intp]) -> dict[str, int]:
+    groups = groups_of(joined, dataset.subjects, len(dataset))
     return {name: len(set(groups[dataset.labels == name])) for name in dataset.classes}
-
-
-def _near(dataset: Dataset, pairs: NDArray[np.intp]) -> Pairs:
-    first, second = pairs.T
-    within = int((dataset.splits[first] == dataset.splits[second]).sum())
-    return Pairs(within, len(pairs) - within, int((dataset.labels[first] != dataset.labels[second]).sum()))

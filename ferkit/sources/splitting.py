@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.sources.dataset import Dataset
-from ferkit.sources.duplicates import connected, near_duplicates, shrunk
+from ferkit.sources.duplicates import near_groups, shrunk
 
 SHARES = {"Training": 0.70, "PublicTest": 0.15, "PrivateTest": 0.15}
 """Share of each class that each split gets, as nearly as whole groups allow."""
@@ -55,9 +55,4 @@ def assign_splits(dataset: Dataset, seed: int = 0) -> Dataset:
 def _groups(dataset: Dataset) -> NDArray[np.intp]:
     """Number of the group of each row."""
     small = np.stack([shrunk(picture) for picture in dataset.pictures])
-    pairs = [near_duplicates(small)]
-    if dataset.subjects is not None:
-        first: dict[str, int] = {}
-        same = [(first.setdefault(name, row), row) for row, name in enumerate(dataset.subjects) if name]
-        pairs.append(np.array(same, dtype=np.intp).reshape(-1, 2))
-    return connected(np.concatenate(pairs), len(dataset))
+    return near_groups(small, dataset.subjects)[0]

@@ -47,6 +47,21 @@ def test_clusters_join_chains(faces):
     assert clusters(stack).tolist() == [0, 1, 2, 1, 1]
 
 
+def test_groups_and_twins_do_not_need_all_pairs(faces, monkeypatch):
+    monkeypatch.setattr(duplicates, "_ROWS", 7)
+    rng = np.random.default_rng(0)
+    stack = faces[rng.integers(0, 12, 60)]
+    stack[::2] = stack[::2, :, ::-1]
+    people, held_out = np.array(["", "a", "b", "", "c"] * 12, dtype=object), rng.random(60) < 0.3
+    groups, twins = duplicates.near_groups(stack, people, held_out)
+    pairs = near_duplicates(stack)
+    assert np.array_equal(groups, duplicates.groups_of(pairs, people, 60))
+    near = {row for pair in pairs for row in pair if held_out[pair].any() and not held_out[row]}
+    assert set(np.flatnonzero(twins)) == near
+    assert not duplicates.near_groups(stack)[1].any()
+    assert len(duplicates.forest(pairs)) < 60 < len(pairs)
+
+
 @pytest.mark.parametrize("threshold", [0, 1, -0.5, "high", True, None])
 def test_wrong_threshold(faces, threshold):
     with pytest.raises(InputError, match="threshold"):
