@@ -49,6 +49,7 @@ from ferkit.cli.predict import CROPPED
 @click.option("--recipe", help="Cross-validate this recipe instead of scoring a model.")
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Folds of --recipe.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of --recipe.")
+@click.option("--cache", metavar="DIR|none", help="As for ferkit fit, with --recipe.")
 @click.option(
     "--jobs", type=int, callback=check_jobs, help="Threads.  [default: one a free core for --stress, one for --recipe]"
 )
@@ -95,6 +96,7 @@ class Ask:
     recipe: str | None
     folds: int
     sets: tuple[str, ...]
+    cache: str | None
     jobs: int | None
     seed: int
 
@@ -180,15 +182,14 @@ def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict
 def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
     """Cross-validate a recipe, say and write what was asked for; what was skipped is returned."""
     from ferkit import recipe as recipes
-    from ferkit.cli.fit import Steps
+    from ferkit.cli.fit import Steps, cache_of
     from ferkit.evaluate import confusion_table, cross_validate, table
     from ferkit.evaluate.text import folds_table
-    from ferkit.files import default_folder
 
     checked = recipes.load(str(ask.recipe), ask.sets)
     steps = Steps()
     found = cross_validate(
-        checked, _load(ask), ask.folds, seed=ask.seed, jobs=ask.jobs, cache=default_folder(), progress=steps
+        checked, _load(ask), ask.folds, seed=ask.seed, jobs=ask.jobs, cache=cache_of(ask.cache), progress=steps
     )
     steps.close()
     figures = {"data": ask.data, "split": ask.split, "recipe": checked.name} | found.figures(ask.seed)
@@ -257,8 +258,10 @@ def _check(ask: Ask) -> None:
         wrong = [name for name in ("model", "report", "against", "cropped") if getattr(ask, name) is not None]
         if wrong:
             raise click.UsageError(f"Got --recipe with --{wrong[0]}, expected one of them.")
-    elif ask.sets:
-        raise click.UsageError("Got --set without --recipe, expected both.")
+        if ask.drop_unknown:
+            raise click.UsageError("Got --recipe with --drop-unknown, expected --set labels.NAME=drop for each label.")
+    elif ask.sets or ask.cache:
+        raise click.UsageError(f"Got --{'set' if ask.sets else 'cache'} without --recipe, expected both.")
     if ask.report is not None:
         check_outside(ask.report, ask.data, "--report")
     for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):

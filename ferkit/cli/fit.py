@@ -84,7 +84,7 @@ def fit(
     dataset = sources.load(data)
     for hint, name in outputs.items():
         check_pictures(name, data, dataset, hint)
-    fitted = recipes.fit(checked, dataset, jobs=jobs, cache=_cache(cache), progress=steps)
+    fitted = recipes.fit(checked, dataset, jobs=jobs, cache=cache_of(cache), progress=steps)
     metrics = metrics_of(fitted)
     steps(f"writing {path}", 0, 0)
     fitted.save(path, metrics)
@@ -145,7 +145,8 @@ def _check_place(path: Path) -> None:
         raise ModelFileError(f"Got output={str(path)!r}, expected a place that can be written.")
 
 
-def _cache(cache: str | None) -> Any:
+def cache_of(cache: str | None) -> Any:
+    """What ``--cache`` says: a folder, or none."""
     from ferkit.files import default_folder
 
     return None if cache == "none" else cache or default_folder()

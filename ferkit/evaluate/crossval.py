@@ -16,7 +16,8 @@ from ferkit.evaluate.predictions import Predictions
 from ferkit.labels import ordered
 from ferkit.model.folds import fold_of
 from ferkit.recipe import Recipe, registry
-from ferkit.recipe.fit import Material, extract, fit_material, seen_by_networks
+from ferkit.recipe.fit import fit_material, seen_by_networks
+from ferkit.recipe.material import Material, extract
 from ferkit.recipe.rows import AUTO_SHARE, relabelled
 from ferkit.records import seen_hashes
 from ferkit.sources import Dataset

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.errors import DataError, InputError, PictureError
+from ferkit.errors import DataError, PictureError
 from ferkit.evaluate.metrics import evaluate
 from ferkit.evaluate.predictions import Predictions
 from ferkit.faces.light import normalise
 from ferkit.labels import mapped, ordered
+from ferkit.recipe.material import faces_of
 from ferkit.recipe.schema import labels_of
 from ferkit.records import Faces
 from ferkit.sources import Dataset
@@ -144,7 +145,8 @@ def evaluate_dataset(
     proba, shown, seen, counted = [], [], np.zeros(2, int), 0
     skipped = list(dataset.skipped)
     for batch, pictures in _batches(dataset, known, skipped):
-        kept, faces = _faces(extractor, batch, pictures, dataset, skipped)
+        given = np.stack(pictures) if isinstance(dataset.pictures, np.ndarray) else pictures  # a stack goes at once
+        kept, faces = faces_of(extractor.transform, batch, given, dataset.names, skipped)
         if kept:
             rows.append(np.array(kept))
             shown.append(faces)
@@ -218,24 +220,6 @@ def _batches(dataset: Dataset, rows: Array, skipped: list[tuple[str, str]]) -> I
             batch, pictures = [], []
     if batch:
         yield batch, pictures
-
-
-def _faces(
-    extractor: Any, batch: list[int], pictures: list[Any], dataset: Dataset, skipped: list[tuple[str, str]]
-) -> tuple[list[int], Faces]:
-    """Faces of a batch; where one picture is refused, the others still give theirs."""
-    stacked = isinstance(dataset.pictures, np.ndarray)  # A stack is resized at once, a list picture by picture.
-    try:
-        return batch, extractor.transform(np.stack(pictures) if stacked else pictures)
-    except InputError:
-        kept, parts = [], []
-    for row, picture in zip(batch, pictures, strict=True):
-        try:
-            parts.append(extractor.transform([picture]))
-            kept.append(row)
-        except PictureError as error:
-            skipped.append((str(dataset.names[row]), str(error)))
-    return kept, Faces.merge(parts)
 
 
 def _persons(dataset: Dataset, rows: Array) -> Array | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from inspect import signature
 from pathlib import Path
@@ -16,22 +15,15 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ferkit import store
-from ferkit.errors import DataError, PictureError
-from ferkit.faces import FaceCache
 from ferkit.labels import ordered
 from ferkit.recipe import registry
 from ferkit.recipe.build import build, describe
+from ferkit.recipe.material import Material, Progress, extract, silent
 from ferkit.recipe.rows import Rows, check_classes, check_groups, divide, relabelled, wanted
 from ferkit.recipe.schema import Recipe
 from ferkit.recipe.search import best_settings
 from ferkit.records import Faces, Features, seen_hashes
 from ferkit.sources import Dataset
-
-CHUNK, CHUNK_BYTES = 64, 256_000_000
-"""Pictures held in memory at a time, and bytes of them."""
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many of how many are done (0 of 0 where that is not known)."""
 
 
 @dataclass(frozen=True)
@@ -93,51 +85,6 @@ class Fitted:
         return store.save(self.pipeline, path, manifest, self.fitted, self.fusion, embed_shipped)
 
 
-@dataclass(frozen=True, eq=False)
-class Material:
-    """Faces and labels of the rows in use.
-
-    Attributes
-    ----------
-    faces : Faces
-        As the ``faces`` step gives them.
-    labels, names : ndarray of shape (n,), str
-    subjects : ndarray of shape (n,), str, or None
-    held_out : ndarray of shape (n,), dtype bool
-        Rows of a held-out split; all false where a share is to be held out.
-    skipped : list of (str, str)
-        Pictures that could not be read, and why.
-    kind : str
-        Reader of the data set.
-    votes : ndarray of shape (n, n_columns), or None, default=None
-        Shares of the taggers' votes, where the set has them.
-    vote_names : tuple of str, default=()
-        Label of each column of ``votes``.
-    """
-
-    faces: Faces
-    labels: NDArray[Any]
-    subjects: NDArray[Any] | None
-    held_out: NDArray[np.bool_]
-    names: NDArray[Any]
-    skipped: list[tuple[str, str]]
-    kind: str
-    votes: NDArray[Any] | None = None
-    vote_names: tuple[str, ...] = ()
-
-    def __getitem__(self, rows: Any) -> Material:
-        subjects = None if self.subjects is None else self.subjects[rows]
-        return replace(
-            self,
-            faces=self.faces[rows],
-            labels=self.labels[rows],
-            subjects=subjects,
-            held_out=self.held_out[rows],
-            names=self.names[rows],
-            votes=None if self.votes is None else self.votes[rows],
-        )
-
-
 def fit(
     recipe: Recipe,
     dataset: Dataset,
@@ -186,35 +133,6 @@ def fit(
     return fit_material(recipe, material, name, jobs=jobs, cache=cache, progress=progress)
 
 
-def extract(
-    recipe: Recipe,
-    data: Dataset,
-    held_out: NDArray[np.bool_] | None = None,
-    *,
-    jobs: int | None = None,
-    cache: Any = None,
-    progress: Progress | None = None,
-) -> Material:
-    """Faces of all pictures that can be read, found as the recipe says.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    data : Dataset
-        With the recipe's labels.
-    held_out : ndarray of shape (n,), dtype bool, or None, default=None
-        Rows of a held-out split.
-    jobs, cache, progress
-        As for ``fit``.
-    """
-    held_out = np.zeros(len(data), bool) if held_out is None else held_out
-    extractor = build(recipe)[0].set_params(n_jobs=jobs)
-    find = extractor.transform
-    if cache is not None:
-        find = partial(FaceCache(getattr(cache, "folder", cache)).transform, extractor)
-    return _extract(extractor, find, data, held_out, progress or _silent)
-
-
 def fit_material(
     recipe: Recipe,
     material: Material,
@@ -239,7 +157,7 @@ def fit_material(
     jobs, cache, progress
         As for ``fit``.
     """
-    tell = progress or _silent
+    tell = progress or silent
     pipeline = build(recipe)
     _share_work(pipeline, jobs, cache)
     tell("near-duplicates", 0, 0)
@@ -261,10 +179,6 @@ def fit_material(
     return Fitted(
         pipeline, manifest, validation, np.unique(fitted), hashes[rows.held_out if fusion is not None else []]
     )
-
-
-def _silent(step: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
@@ -306,53 +220,6 @@ def _share_work(pipeline: Pipeline, jobs: int | None, cache: Any) -> None:
     if cache is not None:
         free = [name for name, place in _parameters(pipeline, "checkpoint").items() if place is None]
         pipeline.set_params(**dict.fromkeys(free, "cache"))
-
-
-def _extract(
-    extractor: Any, find: Callable[[Any], Faces], data: Dataset, held_out: NDArray[np.bool_], tell: Progress
-) -> Material:
-    """Faces of all pictures that can be read."""
-    parts: list[Faces] = []
-    kept: list[int] = []
-    skipped = list(data.skipped)
-    start = 0
-    while start < len(data):
-        tell("faces", start, len(data))
-        rows, pictures, bad, start = _read(data, start)
-        skipped += bad
-        if rows:
-            if not parts:
-                extractor.fit(pictures)
-            parts.append(find(pictures))
-            kept.extend(rows)
-    if not kept:
-        raise DataError(f"Got {len(data)} pictures of which none can be read, expected at least 2.")
-    tell("faces", len(data), len(data))
-    faces = Faces.merge(parts)
-    faces = Faces(faces.crops, faces.points, faces.boxes_xyxy, faces.found, kept, faces.hashes)
-    subjects = None if data.subjects is None else data.subjects[kept]
-    labels, votes = data.labels[kept].astype(str), None if data.votes is None else data.votes[kept]
-    return Material(
-        faces, labels, subjects, held_out[kept], data.names[kept], skipped, data.kind, votes, data.vote_names
-    )
-
-
-def _read(data: Dataset, start: int) -> tuple[list[int], Any, list[tuple[str, str]], int]:
-    """Some rows whose pictures can be read, those pictures, the others with the reason, and the row after them."""
-    end = min(start + CHUNK, len(data))
-    if isinstance(data.pictures, np.ndarray):
-        return list(range(start, end)), data.pictures[start:end], [], end
-    good, pictures, bad, held = [], [], [], 0
-    for row in range(start, end):
-        try:
-            pictures.append(data.pictures[row])
-            good.append(row)
-            held += pictures[-1].nbytes
-        except PictureError as error:
-            bad.append((str(data.names[row]), str(error)))
-        if held > CHUNK_BYTES:
-            return good, pictures, bad, row + 1
-    return good, pictures, bad, end
 
 
 def _train_rows(

@@ -272,9 +272,11 @@ def test_a_recipe_is_cross_validated(folder, tmp_path):
     recipe.write_text("features: {hog: {cell: 16}}\nmodel: {linear_svm: {calibrate: false}}\n")
     options = ["--recipe", str(recipe), "--data", str(folder), "--folds", "2", "--jobs", "1"]
     kept = ["--json", str(tmp_path / "out.json"), "--predictions", str(tmp_path / "out.csv")]
+    kept += ["--cache", str(tmp_path / "cache")]
     done = CliRunner().invoke(main, ["evaluate", *options, *kept])
     assert done.exit_code == 0, done.output
     figures = json.loads((tmp_path / "out.json").read_text())
+    assert any((tmp_path / "cache").rglob("*.npy"))
     assert len(figures["folds"]) == 2
     assert figures["n"] == 70
     assert f"{figures['over_folds']['accuracy']['mean']:.4f}" in done.stdout
@@ -290,9 +292,11 @@ def test_a_recipe_is_cross_validated(folder, tmp_path):
         (["x", "--report", "out", "--stress-rows", "5"], "--stress-rows without --stress"),
         (["x", "--recipe", "hog_svm", "--model", "fast"], "Got --recipe with --model"),
         (["x", "--set", "seed=1"], "Got --set without --recipe"),
+        (["x", "--cache", "none"], "Got --cache without --recipe"),
+        (["x", "--recipe", "hog_svm", "--drop-unknown"], "Got --recipe with --drop-unknown, expected --set labels"),
         (["x", "--predictions", "no/such/place.csv"], "expected a file in a folder that exists"),
     ],
-    ids=range(7),
+    ids=range(9),
 )
 def test_options_that_do_not_go_together(options, message):
     done = CliRunner().invoke(main, ["evaluate", *options])

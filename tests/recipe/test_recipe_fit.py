@@ -424,6 +424,19 @@ def test_rows_that_the_first_weights_have_seen_are_not_held_out(people, tmp_path
         recipe.fit(checked, people)
 
 
+def test_a_refused_picture_is_skipped_and_named(people, tmp_path):
+    pictures = [np.asarray(picture) for picture in people.pictures[:40]]
+    pictures[7] = np.zeros((120, 90), np.uint8)
+    paths = [tmp_path / f"{i}.png" for i in range(40)]
+    for path, picture in zip(paths, pictures, strict=True):
+        Image.fromarray(picture).save(path)
+    data = Dataset(Pictures(paths), people.labels[:40], names=[path.name for path in paths])
+    for cache in (None, tmp_path / "cache"):
+        fitted = recipe.fit(recipe.loads(SMALL + "validation: none\nfaces: {missing: raise}"), data, cache=cache)
+        assert fitted.manifest["rows"]["train"] == 39
+        assert fitted.manifest["skipped"][0].startswith("7.png: Got picture 0 of 90x120 pixels without a face")
+
+
 def test_a_picture_with_a_name_in_no_encoding_costs_nothing(people, tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(40)]
     for path, picture in zip(paths, people.pictures, strict=False):
