@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -203,7 +205,7 @@ def _draw_past(canvas: NDArray[np.uint8], past: deque[str], box: Box, unit: floa
 
 def _label(canvas: NDArray[np.uint8], text: str, left: float, top: float, unit: float) -> None:
     """Light text on a dark plate that stays inside the picture."""
-    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, max(1, round(unit)))
+    width = _width(text, unit)
     left = max(0.0, min(left, canvas.shape[1] - width - 8 * unit))
     top = max(0.0, min(top, canvas.shape[0] - 18 * unit))
     corners = (round(left), round(top)), (round(left + width + 8 * unit), round(top + 18 * unit))
@@ -211,8 +213,41 @@ def _label(canvas: NDArray[np.uint8], text: str, left: float, top: float, unit: 
     _text(canvas, text, left + 4 * unit, top + 13 * unit, unit)
 
 
+def _width(text: str, unit: float) -> int:
+    if not text.isascii():
+        return int(_letters(text, unit).shape[1])
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, max(1, round(unit)))[0][0])
+
+
+@lru_cache(maxsize=256)
+def _letters(text: str, unit: float) -> NDArray[np.float32]:
+    """How much of each pixel a text covers, 0 to 1: letters that OpenCV's fonts lack."""
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    font = ImageFont.truetype(str(file), max(6, round(13 * unit)))
+    width = max(1, round(font.getlength(text)))
+    picture = Image.new("L", (width, sum(font.getmetrics())))
+    ImageDraw.Draw(picture).text((0, 0), text, 255, font)
+    return np.asarray(picture, np.float32) / np.float32(255)
+
+
 def _text(canvas: NDArray[np.uint8], text: str, x: float, y: float, unit: float) -> None:
+    """White text whose baseline begins at (x, y)."""
+    if not text.isascii():
+        letters = _letters(text, unit)
+        _cover(canvas, letters, round(x), round(y) - round(0.8 * letters.shape[0]))
+        return
     thickness = max(1, round(unit))
     cv2.putText(
         canvas, text, (round(x), round(y)), cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, WHITE, thickness, cv2.LINE_AA
     )
+
+
+def _cover(canvas: NDArray[np.uint8], shares: NDArray[np.float32], left: int, top: int) -> None:
+    """Paint white through a mask; what lies outside the picture is left out."""
+    x, y = max(0, -left), max(0, -top)
+    under = canvas[top + y : max(0, top + shares.shape[0]), left + x : max(0, left + shares.shape[1])]
+    share = shares[y : y + under.shape[0], x : x + under.shape[1], None]
+    under[:] = np.rint(under + share * (255 - under.astype(np.float32)))

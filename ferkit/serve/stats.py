@@ -99,7 +99,7 @@ async def readings(
 async def readings_csv(request: Request, query: Asked) -> StreamingResponse:
     """All readings of a span of time as CSV."""
     store = _store(request)
-    return _csv(_all_rows(store, query), "readings.csv")
+    return _csv(store.all_rows(query), "readings.csv")
 
 
 @router.get("/api/trends", responses=described(404, 422))
@@ -138,13 +138,6 @@ def _store_state(request: Request) -> StoreState:
         last=span[1],
         **asdict(state.journal.status()),
     )
-
-
-def _all_rows(store: ReadingStore, query: Query) -> Iterator[dict[str, Any]]:
-    after = 0
-    while page := store.rows(query, after, _PAGE):
-        yield from page
-        after += len(page)
 
 
 def _trend_row(group: Group, labels: list[str]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -131,6 +132,16 @@ def offsets(start: float, end: float, zone: str) -> list[tuple[float, int]]:
     return [*parts, (end, offset(end - 1))]
 
 
+def _parts(query: Query) -> list[tuple[float, int]]:
+    """What is added to a time so that spans of a step begin at its multiples, as ``offsets`` says it.
+
+    Days are local ones, of 23 or 25 hours where clocks change. Hours always have 60 minutes: the two that have one name
+    where clocks go back stay two.
+    """
+    parts, step = offsets(query.start, query.end, query.zone), STEPS[query.step]
+    return parts if query.step == "day" else [(query.end, parts[0][1] % step)]
+
+
 @dataclass
 class _Sum:
     """Readings of a group while they are added up."""
@@ -208,13 +219,31 @@ class ReadingStore:
         except SQLAlchemyError as error:
             raise FerkitError(f"Got store={self.name!r}, in which nothing can be deleted: {error}.") from error
 
-    def rows(self, query: Query, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
-        """Rows of a span of time in the order in which they were written, from the ``after``-th on."""
+    def rows(self, query: Query, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
+        """Rows of a span of time, by time, from the ``after``-th on."""
         from sqlalchemy import select
 
         found = select(self._table).where(*self._where(query)).order_by(self._table.c.at).offset(after).limit(limit)
         with self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(found).mappings()]
+
+    def all_rows(self, query: Query, at_once: int = 1000) -> Iterator[dict[str, Any]]:
+        """All rows of a span of time, by time, with no look at the database longer than a page takes.
+
+        Rows that are deleted or written meanwhile shift no others.
+        """
+        while page := self.rows(query, limit=at_once):
+            last = page[-1]["at"]
+            if len(page) < at_once:
+                yield from page
+                return
+            if page[0]["at"] < last:  # more rows of the last moment may follow
+                yield from (row for row in page if row["at"] < last)
+                query = replace(query, start=last)
+            else:
+                following = math.nextafter(last, math.inf)
+                yield from self.rows(replace(query, end=following))
+                query = replace(query, start=following)
 
     def span(self) -> tuple[float, float] | None:
         """Times of the first and the last reading; None where there are none."""
@@ -278,8 +307,7 @@ class ReadingStore:
         """Expression for the number of the span that a row belongs to, in local time."""
         from sqlalchemy import Integer, case, cast, func, literal
 
-        at = self._table.c.at
-        parts = offsets(query.start, query.end, query.zone)
+        at, parts = self._table.c.at, _parts(query)
         offset: Any = literal(parts[-1][1])
         if len(parts) > 1:
             offset = case(*((at < until, seconds) for until, seconds in parts[:-1]), else_=parts[-1][1])
@@ -289,6 +317,8 @@ class ReadingStore:
     def _start(self, query: Query, number: int) -> float:
         """Seconds since 1970 at which a span begins."""
         local = number * STEPS[query.step]
+        if query.step != "day":
+            return local - _parts(query)[0][1]
         plain = datetime.fromtimestamp(local, UTC).replace(tzinfo=_zone(query.zone))
         return plain.timestamp()
 

@@ -37,6 +37,20 @@ def test_the_frame_itself_is_not_drawn_on():
     assert not one.frame.image.any()
 
 
+@pytest.mark.parametrize("label", ["m\u00fcde", "\u0443\u0441\u0442\u0430\u043b\u044b\u0439"])
+def test_labels_in_other_letters_can_be_read(label):
+    from ferkit.live import drawing
+
+    other = Overlay().draw(moment(label=label))
+    question = Overlay().draw(moment(label="?" * len(label)))
+    plate = (slice(80, 100), slice(100, 220))
+    assert (other[plate].min(axis=2) > 200).sum() > 20
+    assert (other[plate] != question[plate]).any()
+    assert len({drawing._letters(letter, 1.0).tobytes() for letter in label}) == len(set(label))
+    for box in ((-40, -40, 30, 30), (600, 440, 640, 480)):
+        assert Overlay().draw(moment(label=label, box=box)).shape == (480, 640, 3)
+
+
 def test_grey_frames_and_small_frames():
     one = moment((60, 80))
     grey = Moment(Frame(one.frame.image[..., 0], time=0.0), one.readings, 1.0)

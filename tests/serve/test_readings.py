@@ -181,6 +181,28 @@ def test_days_begin_at_midnight_of_the_zone_also_where_clocks_change(store):
         offsets(0, 10, "Nowhere/Land")
 
 
+def test_the_two_hours_of_one_name_stay_two(store):
+    change = datetime(2025, 10, 26, 1, tzinfo=UTC).timestamp()  # Berlin: 02:00 to 03:00 comes twice
+    store.extend([row(change + 3600 * hour + 60) for hour in range(-2, 3) for _ in range(10 + hour)])
+    found = store.trends(Query(change - 3 * 3600, change + 4 * 3600, "hour", "Europe/Berlin"))
+    assert [(group.start - change) / 3600 for group in found.groups] == [-2, -1, 0, 1, 2]
+    india = store.trends(Query(change - 3 * 3600, change + 4 * 3600, "hour", "Asia/Kolkata"))
+    assert {group.start % 3600 for group in india.groups} == {1800}
+
+
+def test_all_rows_come_once_whatever_the_page(store):
+    moments = [NOON, *[NOON + 1.5] * 5, NOON + 2, *[NOON + 3] * 2]
+    store.extend([row(at) for at in moments])
+    query = Query(NOON - 10, NOON + 10)
+    for at_once in (1, 2, 3, 4, 5, 9, 10, 1000):
+        assert [one["at"] for one in store.all_rows(query, at_once)] == moments
+    pages = store.all_rows(query, 3)
+    first = next(pages)["at"]
+    store.extend([row(NOON - 5)])
+    assert [first, *(one["at"] for one in pages)] == moments
+    assert list(store.all_rows(Query(0, 10))) == []
+
+
 def test_readings_older_than_the_retention_are_deleted(tmp_path):
     store = ReadingStore(f"sqlite:///{tmp_path / 'r.db'}", columns(LABELS), retention_days=2)
     now = time.time()
