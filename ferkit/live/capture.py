@@ -225,6 +225,8 @@ class Capture:
                 self._began = time.monotonic()
             self._handed += taken is not None
             if self._is_over(taken):
+                if not self._handed:
+                    raise PictureError(f"Got no frame from {self.source!r} in {self.max_seconds:g} s, expected one.")
                 return None
             if taken is not None:
                 self._forgive()

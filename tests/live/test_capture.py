@@ -138,6 +138,19 @@ def test_a_camera_without_any_frame_ends_in_an_error():
         stuck.set()
 
 
+def test_a_camera_that_gives_no_frame_in_time_is_named():
+    free = threading.Event()
+
+    def stuck():
+        free.wait(5)
+        yield from ()
+
+    with Capture(0, stuck, max_seconds=0.2) as capture:
+        with pytest.raises(PictureError, match=r"Got no frame from 0 in 0\.2 s, expected one"):
+            next(iter(capture))
+        free.set()
+
+
 def test_the_end_after_some_seconds():
     with Capture(0, endless, max_seconds=0.2) as capture:
         start = time.monotonic()
