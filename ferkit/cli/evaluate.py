@@ -43,6 +43,7 @@ from ferkit.cli.predict import CROPPED
     help="Whether the pictures are faces that are cropped already; auto: squares of at most 64 pixels are.  "
     "[default: as the model was trained]",
 )
+@click.option("--detector", metavar="auto|dlib|haar|FILE", help="Face detector.  [default: as the model was trained]")
 @click.option("--against", type=click.Path(dir_okay=False), help="Another model file to compare with, row by row.")
 @click.option("--drop-unknown", is_flag=True, help="Leave out rows whose label the model does not know.")
 @click.option("--subjects-from-names", is_flag=True, help="Take persons from names such as Ann_Example_0001.jpg.")
@@ -90,6 +91,7 @@ class Ask:
     stress: bool
     stress_rows: int | None
     cropped: str | None
+    detector: str | None
     against: str | None
     drop_unknown: bool
     subjects_from_names: bool
@@ -118,7 +120,11 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     dataset = _load(ask)
     if ask.split is None and dataset.split_names:
         click.echo(f"All parts are scored: {', '.join(dataset.split_names)} (one of them: --split NAME).", err=True)
-    options: dict[str, Any] = {"cropped": CROPPED[ask.cropped], "drop_unknown": ask.drop_unknown}
+    options: dict[str, Any] = {
+        "cropped": CROPPED[ask.cropped],
+        "detector": ask.detector,
+        "drop_unknown": ask.drop_unknown,
+    }
     with _progress(len(dataset), "Reading faces") as advance:
         result = evaluate_dataset(opened, dataset, progress=advance, **options)
     figures = {"data": ask.data, "split": ask.split, "model": str(opened.path)} | result.figures(ask.seed)
@@ -167,6 +173,7 @@ def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict
         notes=said,
         seed=ask.seed,
         cropped=CROPPED[ask.cropped],
+        detector=ask.detector,
     )
     if ask.stress:
         with _progress(71, "Stress") as advance:
@@ -255,7 +262,9 @@ def _check(ask: Ask) -> None:
     if ask.stress_rows and not ask.stress:
         raise click.UsageError("Got --stress-rows without --stress, expected both.")
     if ask.recipe is not None:
-        wrong = [name for name in ("model", "report", "against", "cropped") if getattr(ask, name) is not None]
+        wrong = [
+            name for name in ("model", "report", "against", "cropped", "detector") if getattr(ask, name) is not None
+        ]
         if wrong:
             raise click.UsageError(f"Got --recipe with --{wrong[0]}, expected one of them.")
         if ask.drop_unknown:

@@ -29,6 +29,7 @@ from ferkit.files import write_whole
     show_default=True,
     help="Let the model read every n-th frame; in between, faces are followed.",
 )
+@click.option("--detector", metavar="auto|dlib|haar|FILE", help="Face detector.  [default: as the model was trained]")
 @click.option("--mirror", is_flag=True, help="Show left and right as in a mirror.")
 @click.option("--no-window", is_flag=True, help="Show nothing: for a log, a recording or a summary.")
 @click.option("--record", metavar="OUT.mp4", help="Write the annotated video.")
@@ -42,6 +43,7 @@ def live(
     source: str,
     model: str | None,
     every: int,
+    detector: str | None,
     mirror: bool,
     no_window: bool,
     record: str | None,
@@ -66,7 +68,8 @@ def live(
     from ferkit.live.window import Controls, Window
 
     window = None if no_window else Window()
-    watch = Watch(source, model, every=every, max_seconds=max_seconds, tell=_tell, began=began)
+    settings: dict[str, Any] = {"every": every, "detector": detector, "max_seconds": max_seconds}
+    watch = Watch(source, model, tell=_tell, began=began, **settings)
     try:
         if window:
             with window:

@@ -147,6 +147,7 @@ def report_of(
     notes: Sequence[str] = (),
     seed: int = 0,
     cropped: Any = None,
+    detector: Any = None,
 ) -> Report:
     """Everything but stress that a report of a model shows.
 
@@ -168,7 +169,7 @@ def report_of(
         Warnings to show.
     seed : int, default=0
         For intervals.
-    cropped : {"auto", True, False} or None, default=None
+    cropped, detector
         As in ``evaluate_dataset``.
     """
     answers = result.predictions
@@ -191,7 +192,7 @@ def report_of(
         notes=list(notes),
         slices={name: parts for name, parts in found.items() if parts},
         families=families,
-        stages=time_stages(model, dataset[result.rows], extractor_of(model, cropped)),
+        stages=time_stages(model, dataset[result.rows], extractor_of(model, cropped, detector)),
         against=against,
         seed=seed,
     )

@@ -108,6 +108,7 @@ def evaluate_dataset(
     dataset: Dataset,
     *,
     cropped: Any = None,
+    detector: Any = None,
     drop_unknown: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
@@ -123,6 +124,8 @@ def evaluate_dataset(
         What ``sources.load`` gives.
     cropped : {"auto", True, False} or None, default=None
         Whether the pictures are faces that are cropped already; None leaves it to the model's ``faces`` step.
+    detector : {"auto", "dlib", "haar"}, path or None, default=None
+        See ``FaceDetector``; None leaves it to the model's ``faces`` step.
     drop_unknown : bool, default=False
         Leave out rows whose label the model does not know.
     progress : callable or None, default=None
@@ -138,7 +141,7 @@ def evaluate_dataset(
     mapping = labels_of(model.manifest)
     labels = [mapped(label, mapping) for label in dataset.labels.tolist()]
     known = _known_rows(model.labels, labels, drop_unknown)
-    extractor = extractor_of(model, cropped)
+    extractor = extractor_of(model, cropped, detector)
     light = str(extractor.light)
     extractor = clone(extractor).set_params(light="none")  # done below, so that the faces are also kept without it
     rows: list[Array] = []
@@ -195,12 +198,13 @@ def relit(faces: Faces, light: str) -> Faces:
     return Faces(normalise(faces.crops, light), faces.points, faces.boxes_xyxy, faces.found, faces.index)
 
 
-def extractor_of(model: Any, cropped: Any = None) -> Any:
-    """The model's own ``faces`` step, or a copy with another rule for cropped pictures."""
+def extractor_of(model: Any, cropped: Any = None, detector: Any = None) -> Any:
+    """A copy of the model's ``faces`` step, with another rule for cropped pictures or another detector."""
     from sklearn.base import clone
 
-    extractor = model.pipeline.named_steps["faces"]
-    return extractor if cropped is None else clone(extractor).set_params(cropped=cropped)
+    asked = {"cropped": cropped, "detector": detector}
+    extractor = clone(model.pipeline.named_steps["faces"])
+    return extractor.set_params(**{name: value for name, value in asked.items() if value is not None})
 
 
 def _batches(dataset: Dataset, rows: Array, skipped: list[tuple[str, str]]) -> Iterator[tuple[list[int], list[Any]]]:

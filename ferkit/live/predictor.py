@@ -74,6 +74,8 @@ class LivePredictor:
     smallest : float, default=0.15
         Side of the smallest face searched for, as a share of the picture's shorter side. While nobody is known, faces
         of half that size are searched for now and then.
+    detector : {"auto", "dlib", "haar"}, path or None, default=None
+        See ``FaceDetector``; None leaves it to the model's ``faces`` step.
     tau, margin, threshold
         See ``Smoother``.
 
@@ -95,12 +97,13 @@ class LivePredictor:
         every: int = EVERY,
         *,
         smallest: float = 0.15,
+        detector: Any = None,
         tau: float = TAU,
         margin: float = MARGIN,
         threshold: float = THRESHOLD,
     ) -> None:
         check_every(every)
-        predictor = Predictor(model, cropped=False)
+        predictor = Predictor(model, cropped=False, detector=detector)
         self._read = predictor.probabilities
         self._extractor = predictor.extractor
         self.model = predictor.model

@@ -138,6 +138,13 @@ def test_a_broken_picture_is_told_and_the_rest_is_scored(call, folder, models, t
     assert (figures["n"], figures["skipped"], figures["against"]["n"]) == (69, 1, 69)
 
 
+def test_another_detector(call):
+    assert call("--cropped", "no", "--detector", "haar").exit_code == 0
+    done = call("--detector", "retina")
+    assert done.exit_code == 1
+    assert "Got detector='retina', expected one of" in done.stderr
+
+
 def test_unknown_labels_are_listed_or_dropped(call, folder, tmp_path):
     (folder / "PublicTest" / "anger").rename(folder / "PublicTest" / "pride")
     done = call()

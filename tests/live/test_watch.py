@@ -9,6 +9,7 @@ import pytest
 from clips import FPS, clip, endless, face
 
 from ferkit.errors import InputError, PictureError
+from ferkit.faces import FaceDetector
 from ferkit.live import NOT_SURE, LivePredictor, Summary, Watch, columns, watch
 from ferkit.live.summary import OTHERS, Quantiles, Timeline
 from ferkit.records import Frame
@@ -66,6 +67,18 @@ def test_the_model_reads_every_third_frame_and_all_faces_at_once(model, monkeypa
         assert fresh == [i % 3 == 0] * 2
     assert calls == [2, 2, 2, 2]
     assert predictor.fresh == 8
+
+
+def test_the_detector_can_be_chosen(model, monkeypatch):
+    used = []
+    search = FaceDetector.search
+    monkeypatch.setattr(
+        FaceDetector, "search", lambda self, *a, **k: used.append(self.detector) or search(self, *a, **k)
+    )
+    list(watch(0, model, opener=lambda: clip(4, lambda i: [(*face(1), (320, 180))]), detector="haar", live=False))
+    assert set(used) == {"haar"}
+    with pytest.raises(InputError, match="Got detector='retina'"):
+        watch(0, model, detector="retina")
 
 
 def test_the_label_follows_the_face_within_the_promised_lag(changing):
