@@ -15,6 +15,7 @@ from ferkit.cli.startup import import_scikit_learn
 
 if TYPE_CHECKING:
     from ferkit.explain import Explainer, Explanation, Panel
+    from ferkit.predict import Predictor
 
 ENDINGS = (".html", ".png", ".svg", ".pdf")
 DEFAULT = "explained.html"
@@ -88,7 +89,7 @@ def explain(
     predictor = Predictor(model, faces, CROPPED[cropped])
     explainer = Explainer(predictor.model)
     if data is not None:
-        skipped = _overview(explainer, predictor.extractor, data, split, output, json_file)
+        skipped = _overview(explainer, predictor, data, split, output, json_file)
     else:
         if label is not None or against is not None:
             explainer.direction(label or _other(explainer, against), against)
@@ -158,15 +159,18 @@ def _pictures(
 
 
 def _overview(
-    explainer: Explainer, extractor: Any, data: str, split: str | None, output: str, json_file: str | None
+    explainer: Explainer, predictor: Predictor, data: str, split: str | None, output: str, json_file: str | None
 ) -> int:
     """Explain a whole data set; how many pictures were skipped."""
     from ferkit import sources
     from ferkit.explain.overview import overview, overview_panels
     from ferkit.explain.page import framed, gallery
     from ferkit.explain.panels import grid
+    from ferkit.recipe.schema import labels_of
 
-    one = overview(explainer, sources.load(data, split), extractor=extractor)
+    dataset = sources.load(data, split)
+    changed = {name: new for name, new in labels_of(predictor.model.manifest).items() if name in dataset.labels}
+    one = overview(explainer, dataset.relabel(changed), extractor=predictor.extractor)
     for name, found in one.importance.items():
         click.echo(f"{name}: {found.accuracy.mean():.1%} of accuracy, {found.log_loss.mean():+.3f} log loss without it")
     drawn, title = overview_panels(one), f"What the model sees in {sum(one.counts.values())} faces"

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from ferkit import recipe
 from ferkit.cli import main
-from ferkit.sources import draw_face
+from ferkit.sources import draw_face, sample
 
 
 def run(*args):
@@ -120,6 +121,19 @@ def test_a_data_set(tmp_path):
         assert (tmp_path / name).stat().st_size > 10_000
     assert "cnn: " in result.output
     assert json.loads((tmp_path / "over.json").read_text())["counts"] == {"anger": 3, "happiness": 2}
+
+
+def test_a_data_set_with_the_labels_of_the_models_recipe(tmp_path):
+    text = "features: {hog: {cell: 16}}\nmodel: {linear_svm: {calibrate: false}}\nvalidation: none\n"
+    text += "labels: {happiness: positive, anger: negative, fear: negative, sadness: drop, surprise: drop, "
+    text += "neutral: drop, disgust: drop}"
+    recipe.fit(recipe.loads(text), sample(70)).save(tmp_path / "mine.ferkit")
+    result = run("--data", "sample", "--model", tmp_path / "mine.ferkit", *("-o", tmp_path / "over.html"))
+    assert result.exit_code == 0, result.output
+    assert "left out" not in result.output
+    page = (tmp_path / "over.html").read_text()
+    assert "positive" in page
+    assert "negative" in page
 
 
 @pytest.mark.parametrize(
