@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.faces import FaceExtractor
 from ferkit.files import replacing
+from ferkit.records import Faces
 from ferkit.sources import Dataset
 from ferkit.sources.splitting import assign_splits
 
@@ -27,7 +28,7 @@ LABELS = "labels.csv"
 BALANCES = ("none", "over", "under")
 MISSING = ("center", "skip")
 _COLUMNS = ("image", "label", "split", "subject", "found")
-_CHUNK = 32
+_CHUNK, _CHUNK_BYTES = 32, 256_000_000
 Row = dict[str, Any]
 
 
@@ -151,7 +152,8 @@ def _write_faces(
 
 def _rows_of(dataset: Dataset) -> Row:
     rows = zip(dataset.names, dataset.labels, dataset.splits, strict=True)
-    digest = blake2b("\n".join("\t".join(row) for row in rows).encode(), digest_size=8).hexdigest()
+    text = "\n".join("\t".join(row) for row in rows).encode("utf-8", "surrogateescape")
+    digest = blake2b(text, digest_size=8).hexdigest()
     return {"pictures": len(dataset), "rows": digest}
 
 
@@ -160,9 +162,9 @@ def _open(out: Path, settings: Row) -> dict[int, Row]:
     journal = out / JOURNAL
     if out.exists() and not out.is_dir():
         raise DataError(f"Got out={str(out)!r}, a file, expected a folder.")
-    if journal.exists():
+    if journal.exists() and journal.stat().st_size:
         return _resume(journal, settings)
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and any(path != journal for path in out.iterdir()):
         raise DataError(f"Got out={str(out)!r}, which holds other files, expected a new or empty folder.")
     out.mkdir(parents=True, exist_ok=True)
     journal.write_text(json.dumps(settings) + "\n", encoding="utf-8")
@@ -174,6 +176,8 @@ def _resume(journal: Path, settings: Row) -> dict[int, Row]:
     whole = [line for line in lines if line.endswith(b"\n")]
     try:
         old, *entries = [json.loads(line) for line in whole]
+        if not isinstance(old, dict) or not all(isinstance(entry, dict) and "row" in entry for entry in entries):
+            raise ValueError("lines of another kind")
     except ValueError as error:
         raise DataError(f"Got {str(journal)!r} that is damaged ({error}), expected one of prepare's.") from error
     changed = [f"{name}={old.get(name)!r}" for name in settings if old.get(name) != settings[name]]
@@ -206,16 +210,27 @@ def _faces(
 ) -> Iterator[tuple[int, Row]]:
     """Write the faces of some rows."""
     pictures, kept = [], []
-    for row in rows:
+    for i, row in enumerate(rows):
         try:
             pictures.append(dataset.pictures[row])
             kept.append(row)
         except PictureError as error:
             broken.append((dataset.names[row], str(error)))
-    if not kept:
-        return
-    faces = extractor.transform(pictures)
-    for row, crop, found in zip(kept, faces.crops, faces.found, strict=True):
+        if sum(picture.nbytes for picture in pictures) > _CHUNK_BYTES:  # 32 photos of a phone would be a gigabyte
+            later = rows[i + 1 :]
+            break
+    else:
+        later = []
+    if kept:
+        yield from _written(dataset, kept, extractor.transform(pictures), out, missing)
+    if later:
+        pictures.clear()
+        yield from _faces(dataset, later, extractor, out, broken, missing)
+
+
+def _written(dataset: Dataset, rows: list[int], faces: Faces, out: Path, missing: str) -> Iterator[tuple[int, Row]]:
+    """Rows whose faces are on disk."""
+    for row, crop, found in zip(rows, faces.crops, faces.found, strict=True):
         split, label = dataset.splits[row], dataset.labels[row]
         image = ""
         if found or missing == "center":
@@ -244,7 +259,7 @@ def _write_labels(path: Path, entries: list[Row]) -> None:
     writer.writeheader()
     writer.writerows({**entry, "found": int(entry["found"])} for entry in entries)
     with replacing(path) as file:
-        file.write(text.getvalue().encode())
+        file.write(text.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def _balanced(entries: list[Row], balance: str, seed: int) -> list[Row]:

@@ -232,6 +232,10 @@ def as_features(X: Any, family: str = "features") -> Features:
     return Features({family: X if hasattr(X, "tocsr") else np.asarray(X)})
 
 
+RESERVED = ("at", "track", "person", "smooth_label", "smooth_confidence", "fresh")
+"""Columns that ``live`` and databases add to a reading's."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What was read from one face: one row of output.
@@ -271,14 +275,15 @@ class Reading:
     def row(self) -> dict[str, Any]:
         """Flat row: ``source, frame, time, face, x1, y1, x2, y2, label, confidence`` and one column a label.
 
-        The column of a label that is called like one of the first is named ``p_<label>``.
+        The column of a label that is called like one of the first, or of ``RESERVED``, is named ``p_<label>``.
         """
         x1, y1, x2, y2 = (round(float(v), 1) for v in self.box_xyxy)
         time = None if self.time is None else round(self.time, 4)
         start = {"source": self.source, "frame": self.frame, "time": time, "face": self.face}
         end = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "label": self.label, "confidence": round(self.confidence, 6)}
         row = start | end
-        shares = {f"p_{name}" if name in row else name: round(float(p), 6) for name, p in self.probabilities.items()}
+        taken = row.keys() | RESERVED
+        shares = {f"p_{name}" if name in taken else name: round(float(p), 6) for name, p in self.probabilities.items()}
         return row | shares
 
 

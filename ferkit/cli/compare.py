@@ -8,15 +8,24 @@ from typing import Any
 
 import click
 
-from ferkit.cli.evaluate import check_output, relabelled
+from ferkit.cli.evaluate import check_output, warn
 
 
 @click.command("compare")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--data", help="Data set that models are to answer; not needed for predictions.")
 @click.option("--split", metavar="NAME", help="Only this part of the set, such as PublicTest.  [default: all rows]")
+@click.option("--drop-unknown", is_flag=True, help="Leave out rows whose label a model does not know.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the tests to this file.")
-def compare(files: tuple[str, ...], data: str | None, split: str | None, json_file: str | None) -> None:
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    data: str | None,
+    split: str | None,
+    drop_unknown: bool,
+    json_file: str | None,
+) -> None:
     """Test which of several models is right more often, on the same pictures.
 
     FILE is a CSV that ferkit evaluate or ferkit fit wrote with --predictions, or a model. Every two are compared by
@@ -31,14 +40,21 @@ def compare(files: tuple[str, ...], data: str | None, split: str | None, json_fi
     from ferkit.evaluate.text import comparisons
     from ferkit.files import write_whole
 
-    result = compare_all(_answers(files, data, split))
+    skipped: list[tuple[str, str]] = []
+    result = compare_all(_answers(files, data, split, drop_unknown, skipped))
     click.echo(comparisons(result))
     if json_file is not None:
         write_whole(json_file, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    for name, reason in skipped:
+        click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
+    if skipped:
+        ctx.exit(1)
 
 
-def _answers(files: tuple[str, ...], data: str | None, split: str | None) -> dict[str, Any]:
-    """Predictions by a short name of each file."""
+def _answers(
+    files: tuple[str, ...], data: str | None, split: str | None, drop_unknown: bool, skipped: list[tuple[str, str]]
+) -> dict[str, Any]:
+    """Predictions by a short name of each file; pictures that cannot be read join ``skipped``."""
     from ferkit.evaluate import Predictions
     from ferkit.sources import load
 
@@ -49,21 +65,18 @@ def _answers(files: tuple[str, ...], data: str | None, split: str | None) -> dic
         raise click.UsageError(f"Got the model {model!r} without --data, expected the data set that it is to answer.")
     dataset = None if all(kept.values()) else load(str(data), split)
     return {
-        name: Predictions.load(file) if kept[file] else _answered(file, dataset)
+        name: Predictions.load(file) if kept[file] else _answered(file, dataset, drop_unknown, skipped)
         for name, file in zip(names, files, strict=True)
     }
 
 
-def _answered(model: str, dataset: Any) -> Any:
+def _answered(model: str, dataset: Any, drop_unknown: bool, skipped: list[tuple[str, str]]) -> Any:
     from ferkit import store
     from ferkit.evaluate import evaluate_dataset
 
-    result = evaluate_dataset(store.load(model), dataset)
-    if result.relabelled:
-        click.echo(f"{model}: {relabelled(result.relabelled)}", err=True)
-    for count, what in zip(result.seen, ("model", "model's fusion"), strict=True):
-        if count:
-            click.echo(f"Warning: {model}: {count} of these faces fitted the {what}: it looks too good.", err=True)
+    result = evaluate_dataset(store.load(model), dataset, drop_unknown=drop_unknown)
+    warn(model, result)
+    skipped += [item for item in result.skipped if item not in skipped]
     return result.predictions
 
 

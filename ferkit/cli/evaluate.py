@@ -48,7 +48,7 @@ from ferkit.cli.predict import CROPPED
 @click.option("--drop-unknown", is_flag=True, help="Leave out rows whose label the model does not know.")
 @click.option("--subjects-from-names", is_flag=True, help="Take persons from names such as Ann_Example_0001.jpg.")
 @click.option("--recipe", help="Cross-validate this recipe instead of scoring a model.")
-@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Folds of --recipe.")
+@click.option("--folds", type=click.IntRange(2), help="Folds of --recipe.  [default: 5]")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of --recipe.")
 @click.option("--cache", metavar="DIR|none", help="As for ferkit fit, with --recipe.")
 @click.option(
@@ -96,7 +96,7 @@ class Ask:
     drop_unknown: bool
     subjects_from_names: bool
     recipe: str | None
-    folds: int
+    folds: int | None
     sets: tuple[str, ...]
     cache: str | None
     jobs: int | None
@@ -113,13 +113,21 @@ def _data(argument: str | None, option: str | None) -> str:
 def _score(ask: Ask) -> list[tuple[str, str]]:
     """Score a model, say and write what was asked for; what was skipped is returned."""
     from ferkit import store
+    from ferkit.errors import DataError
     from ferkit.evaluate import confusion_table, evaluate_dataset, table
+    from ferkit.evaluate.run import known_rows
     from ferkit.evaluate.text import comparison
 
     opened, other = store.load(ask.model), None if ask.against is None else store.load(ask.against)
     dataset = _load(ask)
     if ask.split is None and dataset.split_names:
         click.echo(f"All parts are scored: {', '.join(dataset.split_names)} (one of them: --split NAME).", err=True)
+    for model, name in ((opened, str(opened.path)), (other, ask.against)):
+        if model is not None:
+            try:
+                known_rows(model, dataset, ask.drop_unknown)
+            except DataError as error:
+                raise DataError(f"{name}: {error} Leave these rows out with --drop-unknown.") from error
     options: dict[str, Any] = {
         "cropped": CROPPED[ask.cropped],
         "detector": ask.detector,
@@ -131,6 +139,7 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     click.echo(f"{table(figures)}\n\n{confusion_table(figures)}")
     if other is not None:
         theirs = evaluate_dataset(other, dataset[result.rows], **options)
+        warn(str(ask.against), theirs)
         figures["against"] = {"model": ask.against} | _paired(result, theirs, ask.seed)
         click.echo(f"\n{comparison(figures['against'], str(ask.against))}")
     said = notes(figures)
@@ -145,15 +154,19 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
 def _load(ask: Ask) -> Any:
     from ferkit import sources
 
-    return sources.load(ask.data, ask.split, subjects_from_names=ask.subjects_from_names)
+    dataset = sources.load(ask.data, ask.split, subjects_from_names=ask.subjects_from_names)
+    for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):
+        check_pictures(path, ask.data, dataset, hint)
+    return dataset
 
 
 def _keep(ask: Ask, figures: dict[str, Any], answers: Any) -> None:
     """Write figures and predictions where these were asked for."""
+    from ferkit.evaluate.metrics import without_nan
     from ferkit.files import write_whole
 
     if ask.json_file is not None:
-        write_whole(ask.json_file, json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+        write_whole(ask.json_file, json.dumps(without_nan(figures), indent=2, ensure_ascii=False) + "\n")
     if ask.predictions is not None:
         answers.save(ask.predictions)
 
@@ -196,7 +209,7 @@ def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
     checked = recipes.load(str(ask.recipe), ask.sets)
     steps = Steps()
     found = cross_validate(
-        checked, _load(ask), ask.folds, seed=ask.seed, jobs=ask.jobs, cache=cache_of(ask.cache), progress=steps
+        checked, _load(ask), ask.folds or 5, seed=ask.seed, jobs=ask.jobs, cache=cache_of(ask.cache), progress=steps
     )
     steps.close()
     figures = {"data": ask.data, "split": ask.split, "recipe": checked.name} | found.figures(ask.seed)
@@ -227,6 +240,15 @@ def notes(figures: dict[str, Any]) -> list[str]:
     if figures["skipped"]:
         said.append(f"{figures['skipped']} pictures skipped:")
     return said
+
+
+def warn(model: str, result: Any) -> None:
+    """Say what a comparison with a model should be read with."""
+    if result.relabelled:
+        click.echo(f"{model}: {relabelled(result.relabelled)}", err=True)
+    for count, what in zip(result.seen, ("model", "model's fusion"), strict=True):
+        if count:
+            click.echo(f"Warning: {model}: {count} of these faces fitted the {what}: it looks too good.", err=True)
 
 
 def relabelled(labels: dict[str, str | None]) -> str:
@@ -273,8 +295,15 @@ def _check(ask: Ask) -> None:
         raise click.UsageError(f"Got --{'set' if ask.sets else 'cache'} without --recipe, expected both.")
     if ask.report is not None:
         check_outside(ask.report, ask.data, "--report")
-    for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):
-        check_output(path, (ask.data, ask.model, ask.against, ask.slices), hint)
+    if ask.folds is not None and ask.recipe is None:
+        raise click.UsageError("Got --folds without --recipe, expected both.")
+    read = (ask.data, ask.model, ask.against, ask.slices, ask.recipe)
+    check_output(ask.json_file, read, "--json")
+    check_output(ask.predictions, (*read, ask.json_file), "--predictions")
+    if ask.report is not None:
+        for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):
+            if path is not None and Path(path).resolve().is_relative_to(Path(ask.report).resolve()):
+                raise click.BadParameter(f"Got {path!r} inside the report, expected another folder.", param_hint=hint)
 
 
 def check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> None:
@@ -284,6 +313,9 @@ def check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> N
     path = Path(name)
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=hint)
+    folders = [Path(folder).resolve() for folder in read if folder and Path(folder).is_dir()]
+    if path.exists() and any(path.resolve().is_relative_to(folder) for folder in folders):
+        raise click.BadParameter(f"Got {name!r}, a file of the data, expected another.", param_hint=hint)
     check_unread(name, read, hint)
 
 

@@ -120,6 +120,8 @@ def cross_validate(
     tell = progress or (lambda step, done, total: None)
     recipe, name = _whole(recipe)
     material = extract(recipe, replace(relabelled(dataset, recipe), splits=None), jobs=jobs, cache=cache, progress=tell)
+    if len(set(material.names.tolist())) < len(material.names):
+        raise DataError("Got pictures of one name, expected a name of its own for each: predictions go by name.")
     tell("near-duplicates", 0, 0)
     groups = near_groups(material.faces.crops, material.subjects)[0]
     labels = ordered(material.labels.tolist())

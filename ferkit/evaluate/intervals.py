@@ -85,6 +85,7 @@ def _from_counts(counts: Array) -> dict[str, Array]:
         "f1": 2 * hits / np.maximum(support + predicted, 1),
     }
     means = {name: np.nansum(values * occurs, axis=1) / occurs.sum(axis=1) for name, values in found.items()}
+    found["precision"] = np.where(predicted > 0, found["precision"], np.nan)
     return found | {
         "accuracy": hits.sum(axis=1) / counts.sum(axis=(1, 2)),
         "balanced_accuracy": means["recall"],

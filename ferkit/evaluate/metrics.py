@@ -161,3 +161,12 @@ def _checked(y_true: Array, proba: Array, names: list[str]) -> Array:
     if unknown:
         raise InputError(f"Got labels {unknown}, expected labels among {ordered(names)}.")
     return proba
+
+
+def without_nan(value: Any) -> Any:
+    """Numbers that are none as None, in lists and dicts too: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

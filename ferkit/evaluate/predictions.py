@@ -70,6 +70,8 @@ class Predictions:
             object.__setattr__(self, name, value)
         if self.proba.shape != (n, len(self.labels)):
             raise InputError(f"Got proba with shape {self.proba.shape}, expected {(n, len(self.labels))}.")
+        if not (np.isfinite(self.proba).all() and (self.proba >= 0).all()):
+            raise InputError("Got probabilities that are negative or no numbers, expected numbers of at least 0.")
         if len(set(self.names)) < n:
             raise InputError(f"Got {n} rows with {len(set(self.names))} names, expected each name once.")
 

@@ -13,6 +13,7 @@ import numpy as np
 from ferkit.errors import DataError
 from ferkit.evaluate.analysis import Analysis, analyse
 from ferkit.evaluate.families import ablation, can_ablate
+from ferkit.evaluate.metrics import without_nan
 from ferkit.evaluate.page import page
 from ferkit.evaluate.run import Evaluation, extractor_of
 from ferkit.evaluate.slices import Slice, by_value, read_slices
@@ -131,7 +132,8 @@ class Report:
         make_folder(folder)
         writer = Sections(self, folder)
         text = page(self.title, writer.all(), writer.head())
-        write_whole(folder / "figures.json", json.dumps(self.record(), indent=2, ensure_ascii=False) + "\n")
+        numbers = json.dumps(without_nan(self.record()), indent=2, ensure_ascii=False)
+        write_whole(folder / "figures.json", numbers + "\n")
         self.analysis.answers.save(folder / "predictions.csv")
         return write_whole(folder / "index.html", text)
 

@@ -138,9 +138,7 @@ def evaluate_dataset(
     """
     from sklearn.base import clone
 
-    mapping = labels_of(model.manifest)
-    labels = [mapped(label, mapping) for label in dataset.labels.tolist()]
-    known = _known_rows(model.labels, labels, drop_unknown)
+    labels, mapping, known = known_rows(model, dataset, drop_unknown)
     extractor = extractor_of(model, cropped, detector)
     light = str(extractor.light)
     extractor = clone(extractor).set_params(light="none")  # done below, so that the faces are also kept without it
@@ -180,17 +178,25 @@ def evaluate_dataset(
     )
 
 
-def _known_rows(labels: list[str], found: list[str | None], drop_unknown: bool) -> Array:
+def known_rows(
+    model: Any, dataset: Dataset, drop_unknown: bool
+) -> tuple[list[str | None], dict[str, str | None], Array]:
+    """Labels as the model's recipe has them, what it changes, and the rows whose label the model knows.
+
+    Raises
+    ------
+    DataError
+        There are others, and they are not to be left out; or there is no row.
+    """
+    mapping, labels = labels_of(model.manifest), model.labels
+    found = [mapped(label, mapping) for label in dataset.labels.tolist()]
     unknown = ordered({label for label in found if label is not None} - set(labels))
     if unknown and not drop_unknown:
-        raise DataError(
-            f"Got labels {', '.join(unknown)}, expected labels that the model knows: {', '.join(labels)}. "
-            "Leave these rows out with --drop-unknown."
-        )
+        raise DataError(f"Got labels {', '.join(unknown)}, expected labels that the model knows: {', '.join(labels)}.")
     known = np.flatnonzero([label in labels for label in found])
     if len(known) == 0:
         raise DataError(f"Got no row whose label the model knows ({', '.join(labels)}), expected at least 1.")
-    return known
+    return found, mapping, known
 
 
 def relit(faces: Faces, light: str) -> Faces:

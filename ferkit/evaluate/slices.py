@@ -168,7 +168,7 @@ def read_slices(path: str | Path, names: Sequence[str]) -> dict[str, Array]:
     others = [column for column in columns if column != name]
     if name is None or not others:
         raise DataError(f"Got {path} with columns {columns}, expected name (or image, file) and at least one more.")
-    places = _match([row[name] or "" for row in rows], names)
+    places = _places([row[name] or "" for row in rows], names)
     if not (places >= 0).any():
         raise DataError(f"Got {path}, which names none of the pictures, expected names such as {names[0]!r}.")
     found: dict[str, Array] = {}
@@ -192,7 +192,7 @@ def ranges(values: Array, parts: int = 4) -> Array:
     out = np.full(len(values), "", dtype=object)
     for part in range(len(edges) - 1):
         end = "" if part == len(edges) - 2 else "under "
-        out[known & (place == part)] = f"{edges[part]:g} to {end}{edges[part + 1]:g}"
+        out[known & (place == part)] = f"{edges[part]:.10g} to {end}{edges[part + 1]:.10g}"
     return out
 
 
@@ -207,14 +207,22 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise DataError(f"Got slices={str(path)!r} that cannot be read ({error}), expected a CSV file.") from error
 
 
-def _match(given: Sequence[str], names: Sequence[str]) -> Array:
-    """Row that each given name means, -1 for none: the whole name, or its last part where only one row has it."""
+def _places(given: Sequence[str], names: Sequence[str]) -> Array:
+    """Row that each given name means, -1 for none: the whole name, or the end of a path where only one row has it."""
     whole = {name: i for i, name in enumerate(names)}
     last: dict[str, int] = {}
     for i, name in enumerate(names):
         part = PurePath(name).name
         last[part] = -1 if part in last else i
-    return np.array([whole.get(name, last.get(PurePath(name).name, -1)) for name in given], dtype=np.intp)
+    places = np.full(len(given), -1, np.intp)
+    for i, name in enumerate(given):
+        place = whole.get(name, last.get(PurePath(name).name, -1))
+        own, other = PurePath(name).parts, PurePath(names[place]).parts
+        least = min(len(own), len(other))
+        if name in whole or (place >= 0 and own[-least:] == other[-least:]):
+            places[i] = place
+    exact = {place for place, name in zip(places.tolist(), given, strict=True) if name in whole}
+    return np.array([p if p not in exact or name in whole else -1 for p, name in zip(places, given, strict=True)])
 
 
 def _difference(

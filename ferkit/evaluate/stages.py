@@ -8,10 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferkit.sources import Dataset
 
 MOST = 32
+MOST_BYTES = 256_000_000
+"""Pictures that are timed, and bytes of them held in memory."""
 SINGLE = 16
 REPEATS = 3
 
@@ -36,13 +39,13 @@ def time_stages(model: Any, dataset: Dataset, extractor: Any = None) -> list[dic
     extractor = extractor or model.pipeline.named_steps["faces"]
     union, classifier = model.pipeline.named_steps["features"], model.pipeline[-1]
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(MOST, len(dataset))).astype(int))
-    pictures = _read(dataset, rows)
+    pictures, rows = _read(dataset, rows)
     faces = extractor.transform(pictures)
     model.predict_proba(faces[:1])  # the first call also opens networks
     families = [] if union == "passthrough" else union.families_
     X: Any = faces if union == "passthrough" else union.transform(faces)
     stages: list[tuple[str, Callable[[], Any]]] = [
-        ("reading", partial(_read, dataset, rows)),
+        ("reading", lambda: [dataset.pictures[row].shape for row in rows.tolist()]),
         ("faces", partial(extractor.transform, pictures)),
         *((f"features: {name}", partial(family.transform, faces)) for name, family in families),
         ("classifier", partial(classifier.predict_proba, X)),
@@ -56,8 +59,14 @@ def time_stages(model: Any, dataset: Dataset, extractor: Any = None) -> list[dic
     ]
 
 
-def _read(dataset: Dataset, rows: Any) -> list[Any]:
-    return [dataset.pictures[row] for row in rows.tolist()]
+def _read(dataset: Dataset, rows: NDArray[np.intp]) -> tuple[list[Any], NDArray[np.intp]]:
+    """Pictures of the first rows, as many as memory should hold, and these rows."""
+    pictures: list[Any] = []
+    for row in rows.tolist():
+        pictures.append(dataset.pictures[row])
+        if sum(picture.nbytes for picture in pictures) > MOST_BYTES:
+            break
+    return pictures, rows[: len(pictures)]
 
 
 def _whole_way(model: Any, extractor: Any, picture: Any) -> Any:

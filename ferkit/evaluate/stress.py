@@ -195,7 +195,7 @@ def _key(model: Any, faces: Faces, y_true: Array, light: str, seed: int) -> str:
     path = Path(model.path)
     text.update(path.read_bytes() if path.is_file() else json.dumps(model.manifest, default=str).encode())
     text.update(face_hashes(faces.crops).tobytes())
-    text.update("\n".join(y_true).encode())
+    text.update("\n".join(y_true).encode("utf-8", "surrogateescape"))
     text.update(json.dumps([VERSION, light, seed, CHUNK, [(kind.name, kind.levels) for kind in KINDS]]).encode())
     return text.hexdigest()
 

@@ -91,7 +91,7 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         detector: str = "auto",
-        landmarks: str = "auto",
+        landmarks: str | int = "auto",
         size: int = 48,
         light: str = "none",
         missing: str = "center",

@@ -58,7 +58,7 @@ def available() -> dict[str, Path]:
     return {kind: path for kind in N_POINTS if (path := find_predictor(kind)) is not None}
 
 
-def resolve(landmarks: str | Path | None) -> tuple[str, Path] | None:
+def resolve(landmarks: str | int | Path | None) -> tuple[str, Path] | None:
     """Kind and file of the predictor that a setting asks for.
 
     Parameters

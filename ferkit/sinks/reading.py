@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ferkit.errors import FerkitError, InputError, missing
-from ferkit.sinks.sql import TABLE, is_url, open_engine
+from ferkit.sinks.sql import TABLE, TEXT, is_url, open_engine
 
+_TEXTS = dict.fromkeys(TEXT, str)
 _EMPTY = {"keep_default_na": False, "na_values": [""]}
 
 
@@ -57,17 +58,24 @@ def read_readings(path: str | Path) -> Any:
         raise FerkitError(f"Got path={str(path)!r}, which does not exist, expected a file of readings.")
     try:
         if form == "csv":
-            return pd.read_csv(path, **_EMPTY)
-        return pd.read_json(path, lines=True, precise_float=True) if form == "jsonl" else _from_table(pd, path)
+            return pd.read_csv(path, dtype=_TEXTS, **_EMPTY)
+        if form == "sql":
+            return _from_table(pd, path)
+        return pd.read_json(path, lines=True, precise_float=True, dtype=_TEXTS)
     except (ValueError, OSError) as error:
         raise FerkitError(f"Got path={str(path)!r} ({error}), expected readings.") from error
 
 
 def _from_table(pd: Any, path: str | Path) -> Any:
+    from sqlalchemy.exc import SQLAlchemyError
+
     engine = open_engine(path)
-    _check_there(engine)
     try:
+        _check_there(engine)
         return pd.read_sql_table(TABLE, engine)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error)
+        raise FerkitError(f"Got path={str(path)!r} ({reason}), expected a database of readings.") from error
     finally:
         engine.dispose()
 

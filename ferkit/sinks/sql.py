@@ -13,7 +13,7 @@ from ferkit.errors import FerkitError, InputError, missing
 TABLE = "readings"
 """Table that rows go to."""
 
-_TEXT = ("source", "label", "smooth_label")
+TEXT = ("source", "label", "smooth_label")
 _WHOLE = ("frame", "face", "track", "fresh", "person")
 
 
@@ -149,12 +149,12 @@ def open_engine(target: str | Path) -> Any:
         The address is not one, or its driver is not installed.
     """
     try:
-        from sqlalchemy import create_engine, event, make_url
+        from sqlalchemy import URL, create_engine, event, make_url
         from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     except ImportError:
         raise missing("sqlalchemy", "tables") from None
     try:
-        url = make_url(str(target) if is_url(target) else f"sqlite:///{target}")
+        url = make_url(str(target)) if is_url(target) else URL.create("sqlite", database=str(target))
         engine = create_engine(url)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise FerkitError(f"Got an address ({error}), expected a database like sqlite:///readings.db.") from error
@@ -197,7 +197,7 @@ def ready_table(engine: Any, columns: Sequence[str], row: Mapping[str, Any]) -> 
 def _type_of(name: str, value: Any) -> Any:
     from sqlalchemy import BigInteger, Float, Text
 
-    if name in _TEXT or isinstance(value, str):
+    if name in TEXT or isinstance(value, str):
         return Text()
     if name in _WHOLE or (isinstance(value, int) and name != "at"):
         return BigInteger()

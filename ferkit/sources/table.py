@@ -33,11 +33,17 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
         Without a subject column, take the person from names such as ``Ann_Example_0001.jpg``.
     check : bool, default=True
         Read every picture once.
+
+    Notes
+    -----
+    A picture that is named again, as ``data prepare --balance over`` does, is another row; with another label it is
+    skipped.
     """
     columns, delimiter = header(path)
     image, label = column(columns, *_IMAGE), column(columns, *_LABEL)
     split, subject = column(columns, "split", "usage"), column(columns, "subject", "person")
-    rows, skipped, named = [], [], set()
+    rows, skipped = [], []
+    named: dict[str, tuple[str, int]] = {}
     with open_csv(path) as file:
         reader = csv.reader(
             io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline=""), delimiter=delimiter
@@ -45,23 +51,24 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
         next(reader)
         for cells in reader:
             get = [cells[i].strip() if i is not None and i < len(cells) else "" for i in (image, label, split, subject)]
-            if get[0] and get[1] and get[0] not in named:
-                rows.append(get)
-                named.add(get[0])
+            label_before, times = named.get(get[0], (get[1], 0))
+            if get[0] and get[1] == label_before:
+                rows.append([*get, get[0] if not times else f"{get[0]} ({times + 1})"])
+                named[get[0]] = (get[1], times + 1)
             elif any(cells):
                 reason = f"Got image={get[0]!r}, label={get[1]!r}, expected both."
-                if get[0] in named:
-                    reason = f"Got {get[0]!r} again, with label {get[1]!r}, expected each picture once."
+                if get[0] and get[1]:
+                    reason = f"Got {get[0]!r} again, with label {get[1]!r}, expected one label, {label_before!r}."
                 skipped.append((f"{path.name}:{reader.line_num}", reason))
     paths = [path.parent / row[0] for row in rows]
-    subjects = [row[3] for row in rows] if subject is not None else None
+    subjects = [row[3] for row in rows] if any(row[3] for row in rows) else None
     if subjects is None and subjects_from_names:
         subjects = persons(paths)
     return from_files(
         paths,
         [canonical(row[1]) for row in rows],
         kind="table",
-        names=[row[0] for row in rows],
+        names=[row[4] for row in rows],
         splits=split_names([row[2] for row in rows]),
         subjects=subjects,
         skipped=skipped,

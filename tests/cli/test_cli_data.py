@@ -220,6 +220,27 @@ def test_prepare_balances_the_training_rows_only(tmp_path, balance, counts):
     assert (done.written, done.listed) == (8, sum(counts))
     images = {row["image"] for row in rows}
     assert len(images) == (8 if balance != "under" else 5)
+    again = load(tmp_path / "out")
+    assert (len(again), again.skipped, len(set(again.names))) == (sum(counts), [], sum(counts))
+
+
+def test_prepare_takes_names_in_no_encoding_and_an_empty_journal(tmp_path):
+    drawn = Dataset(sample(3).pictures, ["a", "a", "b"], names=["x", "caf\udce9.png", "y"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "prepare.jsonl").touch()
+    assert prepare(drawn, tmp_path / "out").written == 3
+    (tmp_path / "out" / "prepare.jsonl").write_text("[1]\n")
+    with pytest.raises(DataError, match="lines of another kind"):
+        prepare(drawn, tmp_path / "out")
+
+
+def test_prepare_holds_few_large_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.prepare._CHUNK_BYTES", 10_000)
+    seen, transform = [], FaceExtractor.transform
+    monkeypatch.setattr(FaceExtractor, "transform", lambda self, X: seen.append(len(X)) or transform(self, X))
+    drawn = Dataset(sample(12).pictures, ["a", "b"] * 6)
+    assert prepare(drawn, tmp_path / "out").written == 12
+    assert seen == [5, 5, 2]
 
 
 def test_prepare_without_training_rows_leaves_them_alone(tmp_path):

@@ -138,6 +138,29 @@ def test_a_broken_picture_is_told_and_the_rest_is_scored(call, folder, models, t
     assert (figures["n"], figures["skipped"], figures["against"]["n"]) == (69, 1, 69)
 
 
+def test_files_of_the_data_are_not_written_over(call, folder, tmp_path):
+    picture = next(folder.rglob("*.png"))
+    before = picture.read_bytes()
+    for option in ("--json", "--predictions"):
+        done = call(option, picture)
+        assert done.exit_code == 2
+        assert "a file of the data, expected another" in done.stderr
+    assert picture.read_bytes() == before
+    (tmp_path / "report").mkdir()
+    inside = call("--report", tmp_path / "report", "--json", tmp_path / "report" / "figures.json")
+    assert "inside the report, expected another folder" in inside.stderr
+
+
+def test_compare_names_pictures_that_it_skips(folder, models):
+    next(folder.glob("*/*/*.png")).write_bytes(b"no picture")
+    names = [str(models / name) for name in ("good.ferkit", "poor.ferkit")]
+    done = CliRunner().invoke(main, ["compare", *names, "--data", str(folder)])
+    assert done.exit_code == 1
+    assert done.stderr.count("Skipped: ") == 1
+    (folder / "PublicTest" / "anger").rename(folder / "PublicTest" / "pride")
+    assert CliRunner().invoke(main, ["compare", *names, "--data", str(folder), "--drop-unknown"]).exit_code == 1
+
+
 def test_another_detector(call):
     assert call("--cropped", "no", "--detector", "haar").exit_code == 0
     done = call("--detector", "retina")
@@ -300,10 +323,13 @@ def test_a_recipe_is_cross_validated(folder, tmp_path):
         (["x", "--recipe", "hog_svm", "--model", "fast"], "Got --recipe with --model"),
         (["x", "--set", "seed=1"], "Got --set without --recipe"),
         (["x", "--cache", "none"], "Got --cache without --recipe"),
+        (["x", "--folds", "3"], "Got --folds without --recipe"),
+        (["x", "--report", "r", "--json", "r/figures.json"], "expected a file in a folder that exists"),
+        (["x", "--json", "o.json", "--predictions", "o.json"], "also read or written by another option"),
         (["x", "--recipe", "hog_svm", "--drop-unknown"], "Got --recipe with --drop-unknown, expected --set labels"),
         (["x", "--predictions", "no/such/place.csv"], "expected a file in a folder that exists"),
     ],
-    ids=range(9),
+    ids=range(12),
 )
 def test_options_that_do_not_go_together(options, message):
     done = CliRunner().invoke(main, ["evaluate", *options])

@@ -52,6 +52,8 @@ def test_files_of_others_need_little(tmp_path):
         ("name,true\na,b\n", "expected rows of name, true"),
         ("name,true,p_a,p_b\nx,a,much,0.1\n", "a row that is none"),
         ("name,true,p_a,p_b\nx,a,0.5\n", "a row that is none"),
+        ("name,true,p_a,p_b\nx,a,nan,0.1\n", "negative or no numbers"),
+        ("name,true,p_a,p_b\nx,a,-0.5,0.1\n", "negative or no numbers"),
         ("name,true,p_a,p_b\nx,a,0.5,0.5\nx,a,0.5,0.5\n", "each name once"),
     ],
 )

@@ -76,6 +76,17 @@ def test_a_table_is_matched_by_name_or_last_part(answers, tmp_path):
     assert doubled["sex"].tolist() == ["", "", "m"], "a last part that two rows have names neither"
 
 
+def test_a_table_of_a_whole_set_gives_a_row_its_own_values(tmp_path):
+    path = tmp_path / "ages.csv"
+    path.write_text(
+        "image,age\ntest/happy/0.png,old\ntrain/happy/0.png,young\n1.png,no\ntest/sad/1.png,yes\n1.png,no\n"
+    )
+    assert read_slices(path, ["test/happy/0.png", "test/sad/1.png"])["age"].tolist() == ["old", "yes"]
+    assert read_slices(path, ["/data/test/happy/0.png"])["age"].tolist() == ["old"]
+    with pytest.raises(DataError, match="names none"):
+        read_slices(path, ["other/happy/0.png"])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -103,6 +114,8 @@ def test_many_numbers_become_ranges():
     ]
     assert [int((found == value).sum()) for value in values_in_order(set(found) - {""})] == [20] * 4
     assert found[-1] == ""
+    moments = np.array([str(1_700_000_000 + i) for i in range(40)], dtype=object)
+    assert sorted(int((ranges(moments) == value).sum()) for value in set(ranges(moments))) == [10] * 4
     few = np.array(["1", "2", "10"], dtype=object)
     assert ranges(few) is few
     assert values_in_order(few) == ["1", "2", "10"]

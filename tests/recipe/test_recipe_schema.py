@@ -140,6 +140,13 @@ def test_paths_of_a_search(path, name):
     assert found.search.params == {name: (2, 3)}
 
 
+def test_landmarks_may_be_a_number():
+    assert (
+        recipe.build(recipe.loads("faces: {landmarks: 68}\nfeatures: {geometry: {}}\nmodel: linear_svm"))[0].landmarks
+        == 68
+    )
+
+
 def test_lists_in_a_search():
     found = recipe.loads(f"{SEARCHED}features.lbp.radii: [[1, 2], 3]")
     assert found.search.params == {"features__lbp__radii": ((1, 2), 3)}

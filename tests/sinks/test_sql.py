@@ -9,6 +9,7 @@ import pytest
 import ferkit
 from ferkit import sinks
 from ferkit.errors import FerkitError, InputError
+from ferkit.records import Reading
 from ferkit.sinks import SqlSink
 
 ROWS = [
@@ -47,6 +48,29 @@ def test_readings_are_read_back_as_a_frame_whatever_holds_them(tmp_path, name):
     assert frame[list(ROWS[0])].label.tolist() == ["fear", "not sure"]
     assert frame.confidence.tolist() == [0.5, 0.3]
     assert frame.time.isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["faces.csv", "faces.jsonl", "faces.db"])
+def test_texts_stay_texts_and_categories_meet_no_column(tmp_path, name):
+    path = tmp_path / name
+    shares = {"fresh": 0.4, "at": 0.35, "1": 0.25}
+    reading = Reading("0012", 0, None, 0, (0, 0, 1, 1), "1", 0.4, shares)
+    with sinks.make(sinks.format_of(path), path) as sink:
+        sink.append(reading.row())
+    frame = ferkit.read_readings(path)
+    assert (frame.source.tolist(), frame.label.tolist()) == (["0012"], ["1"])
+    assert (frame["p_fresh"].tolist(), frame["p_at"].tolist()) == ([0.4], [0.35])
+
+
+def test_a_file_is_named_as_it_is_and_one_that_is_no_database_is_said(tmp_path):
+    for name in ("p%41.db", "q?x=1.db"):
+        with SqlSink(tmp_path / name) as sink:
+            sink.append(ROWS[0])
+        assert (tmp_path / name).is_file()
+        assert len(ferkit.read_readings(tmp_path / name)) == 1
+    (tmp_path / "no.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(FerkitError, match="expected a database of readings"):
+        ferkit.read_readings(tmp_path / "no.db")
 
 
 def test_a_second_run_adds_rows_and_columns(tmp_path):

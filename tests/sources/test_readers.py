@@ -311,15 +311,16 @@ def test_csv_with_subjects(tmp_path):
     assert (data.labels.tolist(), data.subjects.tolist()) == (["happiness"], ["p1"])
 
 
-def test_a_picture_that_a_csv_names_again_counts_once(tmp_path):
+def test_a_picture_that_a_csv_names_again(tmp_path):
     picture(tmp_path / "a.png")
     picture(tmp_path / "b.png")
-    (tmp_path / "x.csv").write_text("image,label\na.png,joy\nb.png,fear\na.png,anger\na.png,joy\n")
+    (tmp_path / "x.csv").write_text("image,label,subject\na.png,joy,\nb.png,fear,\na.png,anger,\na.png,joy,\n")
     data = load(tmp_path)
-    assert data.names.tolist() == ["a.png", "b.png"]
-    assert data.labels.tolist() == ["happiness", "fear"]
-    assert [name for name, _ in data.skipped] == ["x.csv:4", "x.csv:5"]
-    assert data.skipped[0][1].startswith("Got 'a.png' again, with label 'anger'")
+    assert data.names.tolist() == ["a.png", "b.png", "a.png (2)"]
+    assert data.labels.tolist() == ["happiness", "fear", "happiness"]
+    assert [name for name, _ in data.skipped] == ["x.csv:4"]
+    assert data.skipped[0][1].startswith("Got 'a.png' again, with label 'anger', expected one label, 'joy'")
+    assert data.subjects is None
 
 
 def test_categories_that_look_like_codes_and_other_spellings(tmp_path):
