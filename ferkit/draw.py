@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import InputError
 from ferkit.labels import colour, ordered
+from ferkit.lettering import put_text, text_width
 from ferkit.records import Reading
 
 WHITE, DARK = (255, 255, 255), (24, 24, 24)
@@ -47,23 +48,18 @@ def _rgb(name: str, index: int = 0) -> tuple[int, int, int]:
     return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
-def _text(canvas: NDArray[np.uint8], text: str, x: float, y: float, unit: float, ink: tuple[int, int, int]) -> None:
-    thickness = max(1, round(unit))
-    cv2.putText(canvas, text, (round(x), round(y)), cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, ink, thickness, cv2.LINE_AA)
-
-
 def _draw_box(canvas: NDArray[np.uint8], reading: Reading, unit: float) -> None:
     x1, y1, x2, y2 = (round(v) for v in reading.box_xyxy)
     ink = _rgb(reading.label)
     cv2.rectangle(canvas, (x1, y1), (x2, y2), ink, max(2, round(2 * unit)), cv2.LINE_AA)
     text = f"{reading.label} {reading.confidence:.0%}"
-    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, max(1, round(unit)))
+    width = text_width(text, unit)
     height = 18 * unit
     left = min(max(0, x1), max(0, canvas.shape[1] - width - 8 * unit))
     top = y1 - height if y1 >= height else min(y2, canvas.shape[0] - height)
     corner = round(left + width + 8 * unit), round(top + height)
     cv2.rectangle(canvas, (round(left), round(top)), corner, DARK, -1)
-    _text(canvas, text, left + 4 * unit, top + height - 5 * unit, unit, WHITE)
+    put_text(canvas, text, left + 4 * unit, top + height - 5 * unit, unit)
 
 
 def _draw_bars(canvas: NDArray[np.uint8], reading: Reading, unit: float) -> None:
@@ -87,4 +83,4 @@ def _draw_bars(canvas: NDArray[np.uint8], reading: Reading, unit: float) -> None
         cv2.rectangle(
             canvas, (round(start), round(y + 3 * unit)), (round(end), round(y + row - 2 * unit)), _rgb(name, i), -1
         )
-        _text(canvas, name, left + 3 * unit, y + row - 4 * unit, 0.8 * unit, WHITE)
+        put_text(canvas, name, left + 3 * unit, y + row - 4 * unit, 0.8 * unit)

@@ -314,7 +314,8 @@ def face_hashes(X: Any) -> NDArray[np.uint64]:
 def seen_hashes(X: Any) -> NDArray[np.uint64]:
     """Content hash of each face as it was at 48x48 before light normalisation, without its landmarks.
 
-    What a model keeps of the faces it has seen, so that models of any size and light know the same face.
+    What a model keeps of the faces it has seen, so that models of any size and light know the same face. Faces without
+    ``hashes``, and plain stacks, are taken as they stand: they should be 48x48 and not lit anew.
 
     Parameters
     ----------

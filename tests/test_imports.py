@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = {"blocks", "errors", "files", "labels", "pixels", "records"}
+BASE = {"blocks", "errors", "files", "labels", "lettering", "pixels", "records"}
 ALLOWED = {
     "blocks": BASE,
     "errors": BASE,
     "files": BASE,
     "labels": BASE,
+    "lettering": BASE,
     "pixels": BASE,
     "records": BASE,
     "sources": BASE,

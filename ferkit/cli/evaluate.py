@@ -127,7 +127,7 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
             try:
                 known_rows(model, dataset, ask.drop_unknown)
             except DataError as error:
-                raise DataError(f"{name}: {error} Leave these rows out with --drop-unknown.") from error
+                raise DataError(f"{name}: {error}") from error
     options: dict[str, Any] = {
         "cropped": CROPPED[ask.cropped],
         "detector": ask.detector,
@@ -195,7 +195,8 @@ def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict
             )
         figures["stress"] = found = report.record()["stress"]
         low, high = found["relative_ci"]
-        click.echo(f"\nunder stress: {found['relative']:.4f} [{low:.4f}, {high:.4f}] of the accuracy is kept")
+        kept = f"{found['relative']:.4f} [{low:.4f}, {high:.4f}] of the accuracy is kept"
+        click.echo(f"\nunder stress: {kept if found['clean'] else 'no answer is right, as before'}")
     click.echo(f"wrote {report.save(folder)}")
 
 

@@ -179,7 +179,7 @@ def _report(fitted: Fitted, dataset: Dataset, metrics: dict[str, Any] | None, pa
     click.echo(f"{dataset.kind}: {rows['train']} rows fit the model" + _more(rows["augmented"], "changed copies"))
     click.echo(
         f"left out: {rows['twins_left_out']} near-duplicates of held-out rows"
-        + _more(rows["seen_by_a_network"], "held-out rows that the network was trained on")
+        + _more(rows["seen_by_a_network"], "rows that a network was trained on")
         + _more(rows["skipped"], "pictures that cannot be read")
     )
     for line in fitted.manifest["skipped"][:5]:

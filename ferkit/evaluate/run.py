@@ -192,7 +192,10 @@ def known_rows(
     found = [mapped(label, mapping) for label in dataset.labels.tolist()]
     unknown = ordered({label for label in found if label is not None} - set(labels))
     if unknown and not drop_unknown:
-        raise DataError(f"Got labels {', '.join(unknown)}, expected labels that the model knows: {', '.join(labels)}.")
+        raise DataError(
+            f"Got labels {', '.join(unknown)}, expected labels that the model knows: {', '.join(labels)}. "
+            "Leave these rows out with --drop-unknown."
+        )
     known = np.flatnonzero([label in labels for label in found])
     if len(known) == 0:
         raise DataError(f"Got no row whose label the model knows ({', '.join(labels)}), expected at least 1.")

@@ -158,7 +158,7 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         rows = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
             delayed(self._row)(pictures, i) for i in range(len(pictures))
         )
-        hashes = self._hashes(lambda: np.array([row.small for row in rows]))
+        hashes = self._hashes(lambda: np.array([row.small for row in rows], np.uint8).reshape(-1, HASHED, HASHED))
         return self._faces(list(rows), np.arange(len(pictures)), hashes)
 
     def find(self, image: Any) -> Faces:

@@ -138,7 +138,7 @@ class Capture:
         self._waiting: deque[Taken] = deque()
         self._reader: _Reader | None = None
         self._readers: list[_Reader] = []
-        self._failures = 0
+        self._failures, self._failure = 0, ""
         self._count = 0
         self._began = time.monotonic()
         self._handed = 0
@@ -225,8 +225,9 @@ class Capture:
                 self._began = time.monotonic()
             self._handed += taken is not None
             if self._is_over(taken):
-                if not self._handed:
-                    raise PictureError(f"Got no frame from {self.source!r} in {self.max_seconds:g} s, expected one.")
+                if not self._handed and not self._stopped.is_set():
+                    late = f"Got no frame from {self.source!r} in {self.max_seconds:g} s, expected one."
+                    raise PictureError(self._failure or late)
                 return None
             if taken is not None:
                 self._forgive()
@@ -271,7 +272,7 @@ class Capture:
 
     def _again(self, reason: str) -> None:
         """Open the source again after a pause, or give up."""
-        self._failures += 1
+        self._failures, self._failure = self._failures + 1, reason
         if self._failures > self.retries:
             raise PictureError(f"{reason} Tried {self.retries + 1} times.")
         pause = self.pause * 2 ** (self._failures - 1)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,10 +13,11 @@ from numpy.typing import NDArray
 from ferkit.features.hog import HOG
 from ferkit.features.hog_view import hog_view
 from ferkit.labels import colour, ordered
+from ferkit.lettering import put_text, text_width
 from ferkit.live.records import LiveReading, Moment
 from ferkit.live.smoothing import NOT_SURE
 
-WHITE, DARK, GREY = (255, 255, 255), (24, 24, 24), (150, 150, 150)
+DARK, GREY = (24, 24, 24), (150, 150, 150)
 
 SLOT, SLOTS = 0.1, 60
 """A face's timeline shows so many slots of so many seconds."""
@@ -179,7 +178,7 @@ def _draw_bars(canvas: NDArray[np.uint8], one: LiveReading, box: Box, unit: floa
         start, end = left + 74 * unit, left + (74 + 52 * one.smooth[name]) * unit
         bar = (round(start), round(y + 3 * unit)), (round(end), round(y + row - 2 * unit))
         cv2.rectangle(canvas, *bar, _bar_ink(name, i), -1)
-        _text(canvas, name, left + 3 * unit, y + row - 4 * unit, 0.8 * unit)
+        put_text(canvas, name, left + 3 * unit, y + row - 4 * unit, 0.8 * unit)
 
 
 def _bar_ink(name: str, i: int) -> Ink:
@@ -205,49 +204,9 @@ def _draw_past(canvas: NDArray[np.uint8], past: deque[str], box: Box, unit: floa
 
 def _label(canvas: NDArray[np.uint8], text: str, left: float, top: float, unit: float) -> None:
     """Light text on a dark plate that stays inside the picture."""
-    width = _width(text, unit)
+    width = text_width(text, unit)
     left = max(0.0, min(left, canvas.shape[1] - width - 8 * unit))
     top = max(0.0, min(top, canvas.shape[0] - 18 * unit))
     corners = (round(left), round(top)), (round(left + width + 8 * unit), round(top + 18 * unit))
     cv2.rectangle(canvas, *corners, DARK, -1)
-    _text(canvas, text, left + 4 * unit, top + 13 * unit, unit)
-
-
-def _width(text: str, unit: float) -> int:
-    if not text.isascii():
-        return int(_letters(text, unit).shape[1])
-    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, max(1, round(unit)))[0][0])
-
-
-@lru_cache(maxsize=256)
-def _letters(text: str, unit: float) -> NDArray[np.float32]:
-    """How much of each pixel a text covers, 0 to 1: letters that OpenCV's fonts lack."""
-    import matplotlib
-    from PIL import Image, ImageDraw, ImageFont
-
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    font = ImageFont.truetype(str(file), max(6, round(13 * unit)))
-    width = max(1, round(font.getlength(text)))
-    picture = Image.new("L", (width, sum(font.getmetrics())))
-    ImageDraw.Draw(picture).text((0, 0), text, 255, font)
-    return np.asarray(picture, np.float32) / np.float32(255)
-
-
-def _text(canvas: NDArray[np.uint8], text: str, x: float, y: float, unit: float) -> None:
-    """White text whose baseline begins at (x, y)."""
-    if not text.isascii():
-        letters = _letters(text, unit)
-        _cover(canvas, letters, round(x), round(y) - round(0.8 * letters.shape[0]))
-        return
-    thickness = max(1, round(unit))
-    cv2.putText(
-        canvas, text, (round(x), round(y)), cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, WHITE, thickness, cv2.LINE_AA
-    )
-
-
-def _cover(canvas: NDArray[np.uint8], shares: NDArray[np.float32], left: int, top: int) -> None:
-    """Paint white through a mask; what lies outside the picture is left out."""
-    x, y = max(0, -left), max(0, -top)
-    under = canvas[top + y : max(0, top + shares.shape[0]), left + x : max(0, left + shares.shape[1])]
-    share = shares[y : y + under.shape[0], x : x + under.shape[1], None]
-    under[:] = np.rint(under + share * (255 - under.astype(np.float32)))
+    put_text(canvas, text, left + 4 * unit, top + 13 * unit, unit)

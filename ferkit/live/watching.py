@@ -36,7 +36,7 @@ class Watch:
     began : float or None, default=None
         ``time.monotonic`` from which ``first_reading_s`` counts; by default when this object is made.
     **settings
-        ``smallest, tau, margin, threshold`` of ``LivePredictor``.
+        ``smallest, detector, tau, margin, threshold`` of ``LivePredictor``.
 
     Attributes
     ----------

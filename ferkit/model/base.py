@@ -223,13 +223,17 @@ def choice(name: str, value: Any, options: tuple[Any, ...]) -> None:
 
 def row_weights(class_weight: Any, y: NDArray[Any]) -> NDArray[np.float64]:
     """Weight of each row, from a dict of labels, "balanced" or None."""
+    names = ", ".join(map(str, np.unique(y).tolist()))
+    wrong = InputError(
+        f"Got class_weight={class_weight!r}, expected 'balanced', None, or a number for each of {names}."
+    )
     try:
-        return np.asarray(compute_sample_weight(class_weight, y), np.float64)
+        weights = np.asarray(compute_sample_weight(class_weight, y), np.float64)
     except (ValueError, TypeError) as error:
-        raise InputError(
-            f"Got class_weight={class_weight!r}, expected 'balanced', None, or a number for each of "
-            f"{', '.join(map(str, np.unique(y).tolist()))}."
-        ) from error
+        raise wrong from error
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise wrong
+    return weights
 
 
 def positive(name: str, value: Any, *, whole: bool = False, least: float = 0) -> None:

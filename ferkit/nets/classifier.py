@@ -283,7 +283,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         for name in ("widths", "strides", "sizes"):
             value = getattr(self, name)
             if value is not None and (
-                isinstance(value, str) or not all(isinstance(v, (int, np.integer)) for v in value)
+                isinstance(value, (str, Real)) or not all(isinstance(v, (int, np.integer)) for v in value)
             ):
                 raise InputError(f"Got {name}={value!r}, expected whole numbers, or None.")
         if self.precision not in PRECISIONS:

@@ -37,7 +37,7 @@ class Weights:
     input_size : int, default=48
         Height and width of a face in pixels.
     seen : ndarray of uint64, default=empty
-        Content hashes (`ferkit.records.face_hashes`) of the faces that the network was trained on.
+        Content hashes (`ferkit.records.seen_hashes`) of the faces that the network was trained on.
     heads : dict of str to tuple of str, default={}
         Labels of the columns of each further output on the embedding.
     """

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from ferkit import store
+from ferkit.errors import DataError
 from ferkit.labels import ordered
 from ferkit.recipe import registry
 from ferkit.recipe.build import build, describe
@@ -130,6 +131,9 @@ def fit(
     check_classes(data.labels, train, held_out)
     chosen = train | held_out
     material = extract(recipe, data[chosen], held_out[chosen], jobs=jobs, cache=cache, progress=progress)
+    if held_out.any() and not material.held_out.any():
+        why = material.skipped[-1][1]
+        raise DataError(f"Got no picture of {name} that can be used, expected some to hold out: {why}")
     return fit_material(recipe, material, name, jobs=jobs, cache=cache, progress=progress)
 
 

@@ -139,14 +139,15 @@ def faces_of(
     try:
         return rows, find(pictures)
     except InputError:
-        kept, parts = [], []
-    for row, picture in zip(rows, pictures, strict=True):
-        try:
-            parts.append(find([picture]))
-            kept.append(row)
-        except PictureError as error:
-            skipped.append((str(names[row]), str(error)))
-    return kept, Faces.merge(parts)
+        if len(rows) == 1:
+            try:
+                return rows, find([pictures[0]])  # of a list, an error names the picture
+            except PictureError as error:
+                skipped.append((str(names[rows[0]]), str(error)))
+                return [], Faces.empty()
+    half = len(rows) // 2
+    parts = [faces_of(find, rows[part], pictures[part], names, skipped) for part in (slice(half), slice(half, None))]
+    return [row for kept, _ in parts for row in kept], Faces.merge([faces for _, faces in parts if len(faces)])
 
 
 def _read(data: Dataset, start: int) -> tuple[list[int], Any, list[tuple[str, str]], int]:

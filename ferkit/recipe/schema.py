@@ -392,6 +392,8 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "float": ((int, float), "a number"),
     "str": ((str,), "a word"),
     "str | os.PathLike[str]": ((str,), "a word or a path"),
+    "bool | Augment | Mapping[str, float]": ((bool, dict), "true, false or settings"),
+    "Sequence[int]": ((tuple,), "a list of whole numbers"),
 }
 """Values that a parameter takes, by its annotation, and their name in errors."""
 

@@ -283,7 +283,8 @@ class ReadingStore:
                 cameras[source].people = people
                 total.people += people
         labels = [*ordered(name for name in total.counts if name != NOT_SURE), NOT_SURE]
-        groups = [times[i].group(labels, start=self._start(query, i)) for i in sorted(times)]
+        shift = _parts(query)[0][1]
+        groups = [times[i].group(labels, start=self._start(query, i, shift)) for i in sorted(times)]
         by_camera = [cameras[name].group(labels, source=name) for name in sorted(cameras)]
         return Trends(
             start=query.start,
@@ -314,11 +315,11 @@ class ReadingStore:
         local = (at + offset) / float(STEPS[query.step])
         return cast(local if self.engine.dialect.name == "sqlite" else func.floor(local), Integer)
 
-    def _start(self, query: Query, number: int) -> float:
-        """Seconds since 1970 at which a span begins."""
+    def _start(self, query: Query, number: int, shift: int) -> float:
+        """Seconds since 1970 at which a span begins; ``shift`` is what spans shorter than a day are moved by."""
         local = number * STEPS[query.step]
         if query.step != "day":
-            return local - _parts(query)[0][1]
+            return local - shift
         plain = datetime.fromtimestamp(local, UTC).replace(tzinfo=_zone(query.zone))
         return plain.timestamp()
 

@@ -61,7 +61,7 @@ def read(upload: Path, folder: Path, model: str, most_seconds: float) -> None:
     with sinks.CsvSink(folder / "readings.csv", columns(watch.predictor.labels)) as sink, closing(iter(watch)) as all_:  # type: ignore[type-var]
         for moment in all_:
             if moment.time > most_seconds or video.bytes > LARGEST:
-                say(cut=True)
+                say(cut=True, seconds=round(moment.time, 2))
                 break
             for row in moment.rows():
                 sink.append(row | {"source": "upload"})
@@ -164,6 +164,7 @@ def _limit_memory() -> None:
     except ImportError:  # Windows has no such limit
         return
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * LARGEST, 2 * LARGEST))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ class Video(BaseModel):
     frames: int = 0
     people: int = 0
     seconds: float = Field(default=0.0, description="Seconds of the video that are read")
-    cut: bool = Field(default=False, description="Whether the rest was left out because the video is too long")
+    cut: bool = Field(
+        default=False, description="Whether the rest was left out because the video, or its annotated copy, is too long"
+    )
     reason: str | None = Field(default=None, description="Why it failed")
     shown: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Seconds of each expression by person, longest first"
@@ -187,7 +189,8 @@ class Videos:
                 job.set(state="failed", reason="Something went wrong inside the server.")
             finally:
                 await _end(job.process)
-        (job.folder / "in").unlink(missing_ok=True)
+        for name in ("in", _SAID):
+            (job.folder / name).unlink(missing_ok=True)
         job.finished = time.monotonic()
         asyncio.get_running_loop().call_later(KEPT_S, self._forget, job)
 
@@ -215,13 +218,14 @@ def _end_of(path: Path) -> str:
     """The last lines of a text file."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 2000))
-        return file.read().decode(errors="replace").strip() or "it said nothing"
+        said = " ".join(file.read().decode(errors="replace").split())
+    return "".join(letter for letter in said if letter.isprintable()) or "it said nothing"
 
 
 def _environment() -> dict[str, str]:
     """What the reading process may know: not the token."""
     known = {name: value for name, value in os.environ.items() if name != "FERKIT_TOKEN"}
-    return known | {"OPENCV_FFMPEG_CAPTURE_OPTIONS": _CAPTURE}
+    return known | {"OPENCV_FFMPEG_CAPTURE_OPTIONS": _CAPTURE, "OPENCV_FFMPEG_LOGLEVEL": "-8"}
 
 
 def _remove_stale() -> None:

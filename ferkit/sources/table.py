@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from pathlib import Path
 
@@ -51,10 +52,11 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
         next(reader)
         for cells in reader:
             get = [cells[i].strip() if i is not None and i < len(cells) else "" for i in (image, label, split, subject)]
-            label_before, times = named.get(get[0], (get[1], 0))
-            if get[0] and get[1] == label_before:
+            own = os.path.normpath(get[0])
+            label_before, times = named.get(own, (get[1], 0))
+            if get[0] and get[1] and get[1] == label_before:
                 rows.append([*get, get[0] if not times else f"{get[0]} ({times + 1})"])
-                named[get[0]] = (get[1], times + 1)
+                named[own] = (get[1], times + 1)
             elif any(cells):
                 reason = f"Got image={get[0]!r}, label={get[1]!r}, expected both."
                 if get[0] and get[1]:

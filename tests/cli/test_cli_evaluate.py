@@ -256,7 +256,7 @@ def test_a_report_with_groups_and_stress(call, folder, tmp_path):
     (tmp_path / "sides.csv").write_text("name,side\n" + rows)
     out = tmp_path / "report"
     options = ["--split", "PublicTest", "--slices", tmp_path / "sides.csv", "--json", tmp_path / "out.json"]
-    done = call("--report", out, "--stress", "--stress-rows", 5, "--jobs", 1, *options)
+    done = call("--report", out, "--stress", "--stress-rows", 10, "--jobs", 1, *options)
     assert done.exit_code == 0, done.output
     assert f"wrote {out / 'index.html'}" in done.stdout
     kept = json.loads((out / "figures.json").read_text())

@@ -314,3 +314,9 @@ def test_in_cross_validation():
     pictures = [np.full((48, 48), 200 * (i % 2) + i, np.uint8) for i in range(12)]
     scores = cross_val_score(make_pipeline(FaceExtractor(), flat, DecisionTreeClassifier()), pictures, [0, 1] * 6, cv=3)
     assert scores.min() == 1
+
+
+@pytest.mark.parametrize("settings", [{}, {"size": 64}, {"light": "clahe"}])
+@pytest.mark.parametrize("none", [[], np.empty((0, 48, 48), np.uint8)])
+def test_no_pictures_give_no_faces(settings, none):
+    assert len(FaceExtractor(**settings).transform(none)) == 0

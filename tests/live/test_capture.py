@@ -150,6 +150,16 @@ def test_a_camera_that_gives_no_frame_in_time_is_named():
             next(iter(capture))
         free.set()
 
+    def broken():
+        raise PictureError("Got no camera 0, expected one that is connected.")
+        yield
+
+    with (
+        Capture(0, broken, max_seconds=0.2, pause=0.1) as capture,
+        pytest.raises(PictureError, match=r"Got no camera 0, expected one that is connected"),
+    ):
+        next(iter(capture))
+
 
 def test_the_end_after_some_seconds():
     with Capture(0, endless, max_seconds=0.2) as capture:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ferkit import recipe, store
 from ferkit.errors import DataError, InputError, RecipeError
-from ferkit.faces import FaceDetector
+from ferkit.faces import FaceDetector, FaceExtractor
 from ferkit.features import FeatureCache, NetworkFeatures
 from ferkit.model import LinearSVM
 from ferkit.recipe.rows import _share, check_classes, check_groups, divide, wanted
@@ -424,17 +424,22 @@ def test_rows_that_the_first_weights_have_seen_are_not_held_out(people, tmp_path
         recipe.fit(checked, people)
 
 
-def test_a_refused_picture_is_skipped_and_named(people, tmp_path):
+def test_a_refused_picture_is_skipped_and_named(people, tmp_path, monkeypatch):
     pictures = [np.asarray(picture) for picture in people.pictures[:40]]
     pictures[7] = np.zeros((120, 90), np.uint8)
+    calls, transform = [], FaceExtractor.transform
+    monkeypatch.setattr(FaceExtractor, "transform", lambda self, X: calls.append(len(X)) or transform(self, X))
     paths = [tmp_path / f"{i}.png" for i in range(40)]
     for path, picture in zip(paths, pictures, strict=True):
         Image.fromarray(picture).save(path)
     data = Dataset(Pictures(paths), people.labels[:40], names=[path.name for path in paths])
-    for cache in (None, tmp_path / "cache"):
-        fitted = recipe.fit(recipe.loads(SMALL + "validation: none\nfaces: {missing: raise}"), data, cache=cache)
-        assert fitted.manifest["rows"]["train"] == 39
-        assert fitted.manifest["skipped"][0].startswith("7.png: Got picture 0 of 90x120 pixels without a face")
+    fitted = recipe.fit(recipe.loads(SMALL + "validation: none\nfaces: {missing: raise}"), data)
+    assert fitted.manifest["rows"]["train"] == 39
+    assert fitted.manifest["skipped"][0].startswith("7.png: Got picture 0 of 90x120 pixels without a face")
+    assert calls.count(1) <= 3, "the others are searched together"
+    held = dataclasses.replace(data, splits=np.where(np.arange(40) == 7, "Test", "Training"))
+    with pytest.raises(DataError, match="Got no picture of Test that can be used, expected some to hold out: Got pic"):
+        recipe.fit(recipe.loads(SMALL + "validation: Test\nfaces: {missing: raise}"), held)
 
 
 def test_a_picture_with_a_name_in_no_encoding_costs_nothing(people, tmp_path):

@@ -99,6 +99,8 @@ def test_what_is_left_out_has_defaults():
         ("features: {hog: {}}\nmodel: {rbf_svm: {cache_size: abc}}", r"Got cache_size='abc', expected a number"),
         ("features: {cnn: {init: 5}}\nmodel: linear_svm", r"line 1: Got init=5, expected a word"),
         ("model: {network: {init: 5}}", r"line 1: Got init=5, expected a word or a path"),
+        ("model: {network: {augment: no}}", r"line 1: Got augment='no', expected true, false or settings"),
+        ("model: {network: {widths: 3}}", r"line 1: Got widths=3, expected a list of whole numbers"),
         ("model: {network: {epochs: 2.5}}", r"line 1: Got epochs=2.5, expected a whole number"),
         (
             "features: {hog: {}}\nmodel: linear_svm\naugment: {rotation: lots}",

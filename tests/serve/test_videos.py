@@ -76,7 +76,7 @@ def test_why_a_process_ended_without_a_reason_is_in_the_log(monkeypatch, tmp_pat
     asyncio.run(scene())
     assert "A video could not be read: it said nothing" in caplog.text
     (tmp_path / "said").write_text("x" * 5000 + "\nMemoryError\n")
-    assert module._end_of(tmp_path / "said").endswith("x\nMemoryError")
+    assert module._end_of(tmp_path / "said").endswith("x MemoryError")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""White text on pictures, also in letters that OpenCV's fonts lack (Latin, Greek, Cyrillic, Hebrew, Arabic ...)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+WHITE = (255, 255, 255)
+
+
+def text_width(text: str, unit: float) -> int:
+    """Pixels that ``put_text`` takes in width."""
+    if not text.isascii():
+        return int(_letters(text, unit).shape[1])
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, max(1, round(unit)))[0][0])
+
+
+def put_text(canvas: NDArray[np.uint8], text: str, x: float, y: float, unit: float) -> None:
+    """Write on a picture.
+
+    Parameters
+    ----------
+    canvas : ndarray of shape (height, width, 3), dtype uint8
+        Is changed; what lies outside is left out.
+    text : str
+    x, y : float
+        Where the baseline begins.
+    unit : float
+        Size: letters are about 10 units high.
+
+    Examples
+    --------
+    >>> canvas = np.zeros((30, 90, 3), np.uint8)
+    >>> put_text(canvas, "m\\u00fcde", 4, 20, 1.0)
+    >>> bool(canvas.any())
+    True
+    """
+    if text.isascii():
+        place, thickness = (round(x), round(y)), max(1, round(unit))
+        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, WHITE, thickness, cv2.LINE_AA)
+        return
+    letters = _letters(text, unit)
+    _cover(canvas, letters, round(x), round(y) - round(0.8 * letters.shape[0]))
+
+
+@lru_cache(maxsize=256)
+def _letters(text: str, unit: float) -> NDArray[np.float32]:
+    """How much of each pixel a text covers, 0 to 1."""
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    font = ImageFont.truetype(str(file), max(6, round(13 * unit)))
+    line = " ".join(text.split())
+    picture = Image.new("L", (max(1, round(font.getlength(line))), sum(font.getmetrics())))
+    ImageDraw.Draw(picture).text((0, 0), line, 255, font)
+    return np.asarray(picture, np.float32) / np.float32(255)
+
+
+def _cover(canvas: NDArray[np.uint8], shares: NDArray[np.float32], left: int, top: int) -> None:
+    """Paint white through a mask."""
+    x, y = max(0, -left), max(0, -top)
+    under = canvas[top + y : max(0, top + shares.shape[0]), left + x : max(0, left + shares.shape[1])]
+    share = shares[y : y + under.shape[0], x : x + under.shape[1], None]
+    under[:] = np.rint(under + share * (255 - under.astype(np.float32)))
