@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.errors import DataError, InputError
+from ferkit.errors import DataError, InputError, PictureError
 from ferkit.faces import FaceExtractor
-from ferkit.sources import clusters, frames
+from ferkit.sources import clusters, frames, read_image
 from ferkit.sources.duplicates import shrunk
 
 
@@ -34,7 +34,7 @@ class Collected:
     without_face : int
         Those of them in which no face was found.
     distinct : int
-        Pictures saved when near-duplicates count once.
+        All pictures of the folder, when near-duplicates count once.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ def collect(
     margin: float = 0.3,
     advance: Callable[[int], Any] = lambda n: None,
 ) -> Collected:
-    """Save the largest face of every n-th frame to ``OUT/<label>/<label>_00001.png`` and so on.
+    """Save the largest face of every n-th frame to ``OUT/<label>/<label>_00001.png`` and so on, until Ctrl-C.
 
     Numbers go on after those that are there; no file is overwritten.
 
@@ -87,9 +87,9 @@ def collect(
     folder = Path(out) / label
     extractor = FaceExtractor(cropped=False)
     seen = without = 0
-    small: list[NDArray[np.uint8]] = []
-    number = _last_number(folder)
-    with closing(frames(source, every)) as video:
+    small = _collected(folder)
+    before, number = len(small), _last_number(folder)
+    with closing(frames(source, every)) as video, suppress(KeyboardInterrupt):  # Ctrl-C ends it, and nothing is lost
         for frame in video:
             seen += 1
             faces = extractor.find(frame.image)
@@ -100,9 +100,18 @@ def collect(
             number = _save(face, folder, label, number + 1)
             small.append(shrunk(face))
             advance(1)
-            if len(small) >= most:
+            if len(small) - before >= most:
                 break
-    return Collected(folder, len(small), seen, without, len(set(clusters(small).tolist())))
+    return Collected(folder, len(small) - before, seen, without, len(set(clusters(small).tolist())))
+
+
+def _collected(folder: Path) -> list[NDArray[np.uint8]]:
+    """Small copies of the pictures that are there."""
+    found = []
+    for path in sorted(folder.glob("*.png")) if folder.is_dir() else ():
+        with suppress(PictureError):
+            found.append(shrunk(read_image(path)))
+    return found
 
 
 def _last_number(folder: Path) -> int:
@@ -118,6 +127,18 @@ def _cut(image: NDArray[np.uint8], box_xyxy: NDArray[np.float32], margin: float)
     return image[top : max(top + 1, round(y2 + down)), left : max(left + 1, round(x2 + across))]
 
 
+@contextmanager
+def _creating(path: Path) -> Iterator[BinaryIO]:
+    """A file that was not there before; a failure leaves none."""
+    with path.open("xb") as file:
+        try:
+            yield file
+            file.flush()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
 def _save(image: NDArray[np.uint8], folder: Path, label: str, number: int) -> int:
     """Write under the next free number, which is returned."""
     _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image)
@@ -125,7 +146,7 @@ def _save(image: NDArray[np.uint8], folder: Path, label: str, number: int) -> in
         folder.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                with (folder / f"{label}_{number:05d}.png").open("xb") as file:
+                with _creating(folder / f"{label}_{number:05d}.png") as file:
                     file.write(data.tobytes())
                 return number
             except FileExistsError:

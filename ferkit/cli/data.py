@@ -115,10 +115,10 @@ def collect(out: str, label: str, source: str, most: int, every: int) -> None:
     click.echo(
         f"{done.saved} pictures saved to {done.folder}; {done.without_face} of {done.frames} frames had no face."
     )
-    if done.distinct < min(NEEDED, done.saved):
+    if done.saved and done.distinct < NEEDED:
         click.echo(
-            f"They count as {done.distinct}, because near-duplicates count once; ferkit fit needs {NEEDED} of a label "
-            "to hold some out. Collect again, in another place, light, or of another person.",
+            f"All pictures there count as {done.distinct}, because near-duplicates count once; ferkit fit needs "
+            f"{NEEDED} of a label to hold some out. Collect again, in another place, light, or of another person.",
             err=True,
         )
 

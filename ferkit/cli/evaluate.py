@@ -296,6 +296,13 @@ def _check(ask: Ask) -> None:
         raise click.UsageError(f"Got --{'set' if ask.sets else 'cache'} without --recipe, expected both.")
     if ask.report is not None:
         check_outside(ask.report, ask.data, "--report")
+        folder = Path(ask.report)
+        ours = ("figures.json", "stress.jsonl")
+        if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in ours):
+            raise click.BadParameter(
+                f"Got {ask.report!r}, which holds other files, expected a new folder or an older report's.",
+                param_hint="--report",
+            )
     if ask.folds is not None and ask.recipe is None:
         raise click.UsageError("Got --folds without --recipe, expected both.")
     read = (ask.data, ask.model, ask.against, ask.slices, ask.recipe)

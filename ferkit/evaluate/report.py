@@ -130,6 +130,8 @@ class Report:
 
         folder = Path(folder)
         make_folder(folder)
+        for old in (folder / "faces").glob("*.png"):  # of an older report: they may be of other people
+            old.unlink()
         writer = Sections(self, folder)
         text = page(self.title, writer.all(), writer.head())
         numbers = json.dumps(without_nan(self.record()), indent=2, ensure_ascii=False)

@@ -15,6 +15,7 @@ from ferkit.collect import collect
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.faces import FaceExtractor
 from ferkit.prepare import prepare
+from ferkit.records import Frame
 from ferkit.sources import Dataset, Pictures, draw_face, load, read_image, sample, sample_video
 
 
@@ -312,7 +313,7 @@ def test_collect_numbers_on_and_overwrites_nothing(run, clip, tmp_path):
     done = run("collect", out, "--label", "happiness", "--source", clip, "--max", 3, "--every", 2)
     assert done.exit_code == 0, done.output
     assert done.output.startswith("3 pictures saved")
-    assert "They count as 1, because near-duplicates count once" in done.stderr
+    assert "All pictures there count as 1, because near-duplicates count once" in done.stderr
     first = (out / "happiness" / "happiness_00001.png").read_bytes()
     (out / "happiness" / "notes.txt").write_text("mine")
     collect(clip, "happiness", out, most=2, every=1)
@@ -341,6 +342,32 @@ def test_collect_counts_frames_without_a_face(tmp_path):
     writer.release()
     done = collect(tmp_path / "wall.avi", "x", tmp_path / "out", every=1)
     assert (done.saved, done.frames, done.without_face, done.distinct) == (0, 4, 4, 0)
+
+
+def test_collect_ends_whole_and_knows_what_is_there(tmp_path, monkeypatch):
+    def clip(source, every=1):
+        for seed in range(3):
+            yield Frame(draw_face("happiness", seed=seed, size=200))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ferkit.collect.frames", clip)
+    first = collect("clip", "happiness", tmp_path)
+    assert first.saved >= 2
+    again = collect("clip", "happiness", tmp_path)
+    assert (again.saved, again.distinct) == (first.saved, first.distinct)
+    assert len(list((tmp_path / "happiness").glob("*.png"))) == 2 * first.saved
+
+
+def test_collect_leaves_no_part_of_a_picture(tmp_path, monkeypatch):
+    class Full:
+        def tobytes(self):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ferkit.collect.frames", lambda *a: iter([Frame(draw_face("happiness", seed=1, size=200))]))
+    monkeypatch.setattr("ferkit.collect.cv2.imencode", lambda *a: (True, Full()))
+    with pytest.raises(DataError, match="No space left"):
+        collect("clip", "happiness", tmp_path)
+    assert not list((tmp_path / "happiness").iterdir())
 
 
 @pytest.mark.parametrize("label", ["", " ", "a/b", "..", "a\\b", "con:x", ".hidden"])

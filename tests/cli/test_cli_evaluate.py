@@ -147,6 +147,9 @@ def test_files_of_the_data_are_not_written_over(call, folder, tmp_path):
         assert "a file of the data, expected another" in done.stderr
     assert picture.read_bytes() == before
     (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "thesis.txt").touch()
+    assert "which holds other files" in call("--report", tmp_path / "report").stderr
+    (tmp_path / "report" / "thesis.txt").unlink()
     inside = call("--report", tmp_path / "report", "--json", tmp_path / "report" / "figures.json")
     assert "inside the report, expected another folder" in inside.stderr
 
