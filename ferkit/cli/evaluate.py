@@ -172,7 +172,8 @@ def _keep(ask: Ask, figures: dict[str, Any], answers: Any) -> None:
 
 
 def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict[str, Any], said: list[str]) -> None:
-    from ferkit.evaluate.report import make_folder, report_of
+    from ferkit.evaluate.folder import make_folder
+    from ferkit.evaluate.report import report_of
 
     folder = Path(str(ask.report))
     make_folder(folder)

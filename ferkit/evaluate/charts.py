@@ -95,7 +95,8 @@ def stress_chart(found: Stress, dark: bool = False, columns: int = 4) -> Figure:
         rows = -(-len(KINDS) // columns)
         size = (2.35 * columns + 0.4, 1.95 * rows + 0.3)
         figure, axes = new_figure(*size, rows, columns, dark=dark, sharey=True, squeeze=False)
-        clean, chance = found.clean.mean(), max(0.0, float(found.accuracy.min()) - 0.08)
+        clean = float(found.clean.mean())
+        low, high = max(0.0, float(found.accuracy.min()) - 0.08), max(clean, float(found.accuracy.max())) + 0.08
         for own, kind, accuracy in zip(axes.flat, KINDS, found.accuracy, strict=False):
             own.axhline(clean, color="#888888", linewidth=0.8, linestyle="--")
             own.plot(range(6), [clean, *accuracy], "o-", color=BLUE, markersize=3.5, linewidth=1.5)
@@ -103,7 +104,7 @@ def stress_chart(found: Stress, dark: bool = False, columns: int = 4) -> Figure:
             own.set_xticks(range(6), ["clean", *(f"{level:g}" for level in kind.levels)], fontsize=7.5)
             own.set_xlabel(kind.unit, fontsize=7.5)
             own.grid(alpha=0.4, linewidth=0.5)
-            own.set_ylim(chance, min(1.0, clean + 0.08))
+            own.set_ylim(low, min(1.02, high))
         for own in axes.flat[len(KINDS) :]:
             own.set_axis_off()
         figure.supylabel("accuracy", fontsize=10)

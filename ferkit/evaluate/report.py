@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ferkit.errors import DataError
 from ferkit.evaluate.analysis import Analysis, analyse
 from ferkit.evaluate.families import ablation, can_ablate
+from ferkit.evaluate.folder import make_folder
 from ferkit.evaluate.metrics import without_nan
 from ferkit.evaluate.page import page
 from ferkit.evaluate.run import Evaluation, extractor_of
@@ -225,17 +225,3 @@ def _persons(dataset: Dataset, result: Evaluation) -> Any:
     if dataset.subjects is None or len(set(dataset.subjects) - {""}) < 2:
         return None
     return dataset.subjects[result.rows]
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of a report.
-
-    Raises
-    ------
-    DataError
-        It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"Got report={str(folder)!r} ({error}), expected a folder that can be written to.") from error

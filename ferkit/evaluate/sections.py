@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import ferkit
 from ferkit.evaluate import charts
 from ferkit.evaluate.analysis import COVERAGES, hardest, surely_wrong
+from ferkit.evaluate.folder import make_folder
 from ferkit.evaluate.kinds import KINDS, STRENGTHS, stressed
 from ferkit.evaluate.page import bar, dot, heat_table, interval, percent, picture, table, tiles
 from ferkit.evaluate.slices import Slice
@@ -318,7 +319,7 @@ class Sections:
         import cv2
 
         folder = self.folder / "faces"
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         write_whole(folder / name, cv2.imencode(".png", crop)[1].tobytes())
 
 
