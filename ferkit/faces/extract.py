@@ -148,8 +148,13 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
         pictures = _pictures(X)
         if isinstance(pictures, Faces):
             return pictures
-        stack = isinstance(pictures, np.ndarray) and len(pictures) > 0 and pictures.shape[1] == pictures.shape[2]
-        if stack and self._taken_as_cropped(pictures[0]) and self._n_points() == 0:
+        stack = isinstance(pictures, np.ndarray) and pictures.ndim > 2 and len(pictures) > 0
+        if (
+            stack
+            and pictures.shape[1] == pictures.shape[2]
+            and self._taken_as_cropped(pictures[0])
+            and self._n_points() == 0
+        ):
             whole = _grey_stack(pictures)
             boxes = np.tile([0, 0, whole.shape[2], whole.shape[1]], (len(whole), 1))
             hashes = self._hashes(lambda: _resized(whole, HASHED))

@@ -363,7 +363,8 @@ def test_collect_leaves_no_part_of_a_picture(tmp_path, monkeypatch):
         def tobytes(self):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ferkit.collect.frames", lambda *a: iter([Frame(draw_face("happiness", seed=1, size=200))]))
+    picture = Frame(draw_face("happiness", seed=1, size=200))
+    monkeypatch.setattr("ferkit.collect.frames", lambda *a: (one for one in [picture]))
     monkeypatch.setattr("ferkit.collect.cv2.imencode", lambda *a: (True, Full()))
     with pytest.raises(DataError, match="No space left"):
         collect("clip", "happiness", tmp_path)

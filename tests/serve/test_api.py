@@ -157,7 +157,7 @@ def test_videos_are_read_in_the_background_and_are_webm(client, clip):
 def test_a_video_that_is_too_long_is_cut_and_said(clip, tmp_path, capsys):
     video_job.read(clip, tmp_path, str(store.default_path()), 0.2)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {"cut": True} in said
+    assert {"cut": True, "seconds": 0.25} in said
     assert said[-1]["frames"] in (5, 6)
     assert (tmp_path / "annotated.webm").stat().st_size > 1000
     assert len((tmp_path / "readings.csv").read_text().splitlines()) > 4
