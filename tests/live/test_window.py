@@ -108,14 +108,18 @@ def session(tmp_path, screen):
 
 def test_keys_of_a_real_window(session, screen, tmp_path):
     plain = session.snapshot(1)
-    until(lambda: screenshot(screen[1]).any(), "the picture")
+    height, width = plain.shape[:2]
+
+    def shown():
+        return np.mean(np.abs(screenshot(screen[1])[:height, :width].astype(int) - plain) < 40) > 0.9
+
+    until(shown, "the picture")
     session.press("space")
     time.sleep(1)
     paused = screenshot(screen[1])
     time.sleep(0.5)
     assert np.array_equal(paused, screenshot(screen[1]))
-    height, width = plain.shape[:2]
-    assert np.mean(np.abs(paused[:height, :width].astype(int) - plain) < 40) > 0.9
+    assert shown()
     session.press("space")
     until(lambda: not np.array_equal(paused, screenshot(screen[1])), "movement after the pause")
     session.press("q")
