@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ferkit.cli.evaluate import check_output, warn
+from ferkit.cli.evaluate import check_output, say_skipped, warn
 
 
 @click.command("compare")
@@ -45,8 +45,7 @@ def compare(
     click.echo(comparisons(result))
     if json_file is not None:
         write_whole(json_file, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    for name, reason in skipped:
-        click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
+    say_skipped(skipped)
     if skipped:
         ctx.exit(1)
 

@@ -71,8 +71,7 @@ def evaluate(ctx: click.Context, data: str | None, data_option: str | None, **gi
     ask = Ask(data=_data(data, data_option), **given)
     _check(ask)
     skipped = _cross_validate(ask) if ask.recipe is not None else _score(ask)
-    for name, reason in skipped:
-        click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
+    say_skipped(skipped)
     if skipped:
         ctx.exit(1)
 
@@ -242,6 +241,12 @@ def notes(figures: dict[str, Any]) -> list[str]:
     if figures["skipped"]:
         said.append(f"{figures['skipped']} pictures skipped:")
     return said
+
+
+def say_skipped(skipped: list[tuple[str, str]]) -> None:
+    """Name each picture that could not be used, and why."""
+    for name, reason in skipped:
+        click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
 
 
 def warn(model: str, result: Any) -> None:

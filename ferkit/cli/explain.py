@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ferkit.cli.evaluate import say_skipped
 from ferkit.cli.predict import CROPPED, notes
 from ferkit.cli.startup import import_scikit_learn
 
@@ -186,8 +187,7 @@ def _overview(
         click.echo(f"No face found in {one.not_found} pictures: their middle was read instead.", err=True)
     if one.dropped:
         click.echo(f"{one.dropped} pictures left out, because the model does not know their label.", err=True)
-    for name, reason in one.skipped:
-        click.echo(f"Skipped: {name}: {' '.join(reason.split())}", err=True)
+    say_skipped(one.skipped)
     return len(one.skipped)
 
 

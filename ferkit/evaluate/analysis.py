@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferkit.evaluate.curves import Calibration, Coverage, Curve, calibration, coverage, precision_recall, roc
 from ferkit.evaluate.intervals import BY_CLASS, intervals
+from ferkit.evaluate.metrics import without_nan
 from ferkit.evaluate.predictions import Predictions
 from ferkit.labels import ordered
 
@@ -77,13 +78,13 @@ def analyse(answers: Predictions, seed: int = 0) -> Analysis:
     ends = intervals(true, answers.proba, answers.groups, seed)
     for i, label in enumerate(answers.labels):
         own = figures["per_class"][label]
-        own |= {"roc_auc": _number(curves[label][0].area), "average_precision": _number(curves[label][1].area)}
-        own["ci"] = {name: [_number(end) for end in ends[name][i]] for name in BY_CLASS}
+        own |= {"roc_auc": without_nan(curves[label][0].area), "average_precision": without_nan(curves[label][1].area)}
+        own["ci"] = {name: without_nan(ends[name][i]) for name in BY_CLASS}
     areas = [[own.area for own in pair] for label, pair in curves.items() if figures["per_class"][label]["support"]]
     macro_roc, macro_precision = np.mean(areas, axis=0).tolist()
     more = {
-        "macro_roc_auc": _number(macro_roc),
-        "macro_average_precision": _number(macro_precision),
+        "macro_roc_auc": without_nan(macro_roc),
+        "macro_average_precision": without_nan(macro_precision),
         "risk_coverage_area": found.area,
         "ci": {name: list(value) for name, value in ends.items() if name not in BY_CLASS},
     }
@@ -116,8 +117,3 @@ def _ordered(answers: Predictions) -> Predictions:
     labels = ordered(answers.labels)
     columns = [list(answers.labels).index(label) for label in labels]
     return replace(answers, labels=labels, proba=answers.proba[:, columns])
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if np.isnan(value) else float(value)

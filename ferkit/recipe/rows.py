@@ -128,7 +128,7 @@ def divide(
         share = recipe.held_out if isinstance(recipe.held_out, float) else AUTO_SHARE
         least = 2 if registry.fuses(recipe.model.kind) else 1
         held_out = _share(labels, groups, share, recipe.seed, least)
-        poor = [label for label in ordered(labels.tolist()) if len(set(groups[held_out & (labels == label)])) < least]
+        poor = _poor(ordered(labels.tolist()), labels[held_out], groups[held_out], least)
         note = _too_few(labels, groups, poor, NEEDED)
         if poor and least > 1:
             drop = f", or leave out: --set labels.{poor[0]}=drop" if len(set(labels)) - len(poor) > 1 else ""
@@ -161,7 +161,7 @@ def _check_fusion(
 ) -> None:
     """Refuse held-out rows that no fusion can be cross-fitted on."""
     classes = ordered(labels[train].tolist())
-    poor = [label for label in classes if len(set(groups[held_out & (labels == label)])) < 2]
+    poor = _poor(classes, labels[held_out], groups[held_out], 2)
     if poor:
         drop = f", or leave out: --set labels.{poor[0]}=drop" if len(classes) - len(poor) > 1 else ""
         few = _too_few(labels[held_out], groups[held_out], poor, 2)
@@ -206,6 +206,11 @@ def _counts(labels: NDArray[Any], groups: NDArray[np.intp]) -> NDArray[np.intp]:
     return counts
 
 
+def _poor(classes: list[str], labels: NDArray[Any], groups: NDArray[np.intp], least: int) -> list[str]:
+    """Those of the classes whose rows are of fewer groups."""
+    return [name for name in classes if len(set(groups[labels == name])) < least]
+
+
 def _too_few(labels: NDArray[Any], groups: NDArray[np.intp], poor: list[str], needed: int) -> str:
     """The classes ``poor``, with the pictures and groups that they have, and how many were needed."""
     if not poor:
@@ -221,7 +226,7 @@ def _too_few(labels: NDArray[Any], groups: NDArray[np.intp], poor: list[str], ne
 def check_groups(labels: NDArray[Any], groups: NDArray[np.intp]) -> None:
     """Refuse rows that cannot be cross-fitted: without one of their groups, a single class would be left."""
     classes = ordered(labels.tolist())
-    poor = [name for name in classes if len(set(groups[labels == name])) < 2]
+    poor = _poor(classes, labels, groups, 2)
     if poor and (len(classes) == 2 or len(set(groups)) == 1):
         raise DataError(f"Got {_too_few(labels, groups, poor, 2)} to calibrate on: collect more.")
 
