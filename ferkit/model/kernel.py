@@ -22,7 +22,7 @@ from ferkit.records import Features
 Array = NDArray[Any]
 ROWS = 1024
 MOST_ROWS = 40_000
-"""Rows that squared errors take: their kernel is then 6.4 GB."""
+"""Rows that squared errors take: their kernel is then 6.4 GB, and nearly as much again while folds are fitted."""
 _JITTER = 1e-4
 """Added to the landmarks' kernel, so that landmarks which are nearly the same do no harm."""
 
@@ -49,8 +49,8 @@ class RBFSVM(FaceClassifier):
     margins. The support vectors, most of the training rows, are part of the model. With ``landmarks`` the kernel is
     compared with that many training rows only (Nystroem's approximation) and a linear SVM is fitted on top: time and
     size then grow linearly. With ``loss="squared"`` errors count by their square (least-squares SVM): one Cholesky
-    factorisation of all rows' kernel, 4 n² bytes, gives every class at once, where ``SVC`` takes hours; every training
-    row is part of the model.
+    factorisation of all rows' kernel, 4 n² bytes (7 n² while three folds are calibrated), gives every class at once,
+    where ``SVC`` takes hours; every training row is part of the model.
 
     Parameters
     ----------
@@ -138,16 +138,19 @@ class RBFSVM(FaceClassifier):
         self.components_ = self._axes(scaled)
         reduced = self._reduce(scaled)
         weights = row_weights(self.class_weight, self.classes_[codes])
+        kernel = self._all_pairs(reduced) if self.loss == "squared" else None
         k = len(self.classes_)
         stretch, shift = np.ones(k), np.zeros(k)
         if self.calibrate:
 
             def margins(train: Array, test: Array) -> Array:
-                return self._margins(self._machine(reduced[train], codes[train], weights[train]), reduced[test])
+                among, across = (None if kernel is None else kernel[np.ix_(rows, train)] for rows in (train, test))
+                machine = self._machine(reduced[train], codes[train], weights[train], among)
+                return self._margins(machine, reduced[test], across)
 
             fold = fold_of(codes, groups, self.calibration_folds, self.seed)
             stretch, shift = fit_vector(out_of_fold(codes, fold, margins), codes, weights)
-        machine = self._machine(reduced, codes, weights)
+        machine = self._machine(reduced, codes, weights, kernel)
         self.vectors_ = machine.vectors
         self.dual_coef_ = (machine.weights * stretch).astype(reduced.dtype)
         self.intercept_ = (machine.intercept * stretch + shift).astype(reduced.dtype)
@@ -200,10 +203,11 @@ class RBFSVM(FaceClassifier):
     def _reduce(self, scaled: Any) -> Any:
         return scaled if self.components_ is None else np.asarray(scaled @ self.components_.T)
 
-    def _machine(self, X: Any, codes: Array, weights: Array) -> Machine:
-        if self.landmarks is not None:
-            return self._nystroem(X, codes, weights)
-        return self._squared(X, codes, weights) if self.loss == "squared" else self._exact(X, codes, weights)
+    def _machine(self, X: Any, codes: Array, weights: Array, kernel: Array | None) -> Machine:
+        """Machine of some rows; their kernel, where it is there already, is overwritten."""
+        if kernel is not None:
+            return self._squared(X, codes, weights, kernel)
+        return self._exact(X, codes, weights) if self.landmarks is None else self._nystroem(X, codes, weights)
 
     def _exact(self, X: Any, codes: Array, weights: Array) -> Machine:
         """``SVC``'s one-vs-one machines, each class's margins averaged into one column of weights."""
@@ -225,7 +229,8 @@ class RBFSVM(FaceClassifier):
                 intercept[column] += side * svc.intercept_[pair] / (present - 1)
         return Machine(_kept(svc.support_vectors_), columns, intercept)
 
-    def _squared(self, X: Any, codes: Array, weights: Array) -> Machine:
+    def _all_pairs(self, X: Any) -> Array:
+        """Kernel of all rows with each other, each pair computed once."""
         n = X.shape[0]
         if n > MOST_ROWS:
             raise InputError(
@@ -233,8 +238,13 @@ class RBFSVM(FaceClassifier):
             )
         kernel = np.empty((n, n), dtype=X.dtype)
         for i in range(0, n, ROWS):
-            kernel[i : i + ROWS] = self._kernel(X[i : i + ROWS], X)
-        kernel.flat[:: n + 1] += 1 / (self.C * np.maximum(weights, 1e-9))
+            rows = slice(i, i + ROWS)
+            kernel[rows, : i + ROWS] = self._kernel(X[rows], X[: i + ROWS])
+            kernel[:i, rows] = kernel[rows, :i].T
+        return kernel
+
+    def _squared(self, X: Any, codes: Array, weights: Array, kernel: Array) -> Machine:
+        kernel.flat[:: len(kernel) + 1] += 1 / (self.C * np.maximum(weights, 1e-9))
         targets = self._targets(codes, X.dtype)
         middle = np.average(targets, axis=0, weights=weights).astype(X.dtype)
         return Machine(_kept(X), solve_positive(kernel, targets - middle), middle)
@@ -260,7 +270,9 @@ class RBFSVM(FaceClassifier):
         intercept = solution.intercept - middle @ solution.weights
         return Machine(_kept(vectors), whiten @ solution.weights, intercept)
 
-    def _margins(self, machine: Machine, X: Any) -> Array:
+    def _margins(self, machine: Machine, X: Any, kernel: Array | None = None) -> Array:
+        if kernel is not None:
+            return np.asarray(kernel @ machine.weights + machine.intercept)
         starts = range(0, X.shape[0], ROWS)
         kernels = (self._kernel(X[i : i + ROWS], machine.vectors) for i in starts)
         return np.concatenate([kernel @ machine.weights + machine.intercept for kernel in kernels])
