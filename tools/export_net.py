@@ -6,7 +6,7 @@
 It needs TensorFlow (``pip install 'ferkit[train]'``). With ``--eight-bit``, convolutions are computed in whole numbers
 of 8 bits (weights of 7, so that older processors do not overflow), a third of the time and a quarter of the size; the
 faces of the set's Training part say in which range each map lies. With ``--half``, the weights are written once more
-with kernels in 16 bits, and what is exported has these. ``--size 40`` gives a network for faces of 40 pixels.
+with kernels in 16 bits, and what is exported has these.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("weights", help="net.npz")
     parser.add_argument("onnx", help="file to write")
     parser.add_argument("--eight-bit", metavar="DATA", help="compute in 8 bits; a data set to measure ranges on")
-    parser.add_argument("--size", type=int, help="height and width of the faces that it takes; by default as trained")
     parser.add_argument("--half", metavar="NPZ", help="write the weights there too, kernels in 16 bits")
     parser.add_argument("--note", default=NOTE, help="licence note, kept in the file")
     args = parser.parse_args(argv)
@@ -87,8 +85,6 @@ def main(argv: list[str] | None = None) -> None:
     if args.half:
         save_weights(weights, args.half, half=True)
         weights = load_weights(args.half)
-    if args.size:
-        weights = replace(weights, input_size=args.size)
     data = to_onnx(weights, args.note)
     said = "it gives the same numbers as Keras"
     if args.eight_bit:

@@ -163,7 +163,8 @@ def _onnx() -> str:
 
     for file in files:
         network = OnnxNetwork(file)
-        network.run(np.zeros([length or 1 for length in network.input_shape], np.float32))
+        lengths = [length or network.size or 1 for length in network.input_shape[1:]]
+        network.run(np.zeros((1, *lengths), np.float32))
     return f"{onnxruntime.__version__}, ran {len(files)} of ferkit's networks"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import cv2
@@ -29,9 +30,9 @@ class NetworkFeatures(FaceFeatures):
     Parameters
     ----------
     init : str, default="shipped"
-        "shipped", "shipped40" (the same for faces of 40 pixels) or "shipped2" for the networks inside the package, or
-        path of an ONNX file. ``fit`` keeps a copy of that file in the cache folder
-        (``ferkit.features.onnx.remember``), so that a model finds it by hash when it has moved.
+        "shipped" or "shipped2" for the networks inside the package, or path of an ONNX file. ``fit`` keeps a copy of
+        that file in the cache folder (``ferkit.features.onnx.remember``), so that a model finds it by hash when it
+        has moved.
     output : str or int, default="embedding"
         Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map"; the one
         inside the package also "votes", logits for the eight expressions of FER+.
@@ -42,8 +43,10 @@ class NetworkFeatures(FaceFeatures):
         deviation, or ImageNet's mean and deviation by channel. ferkit's networks take "raw".
     layout : {"auto", "nhwc", "nchw"}, default="auto"
         Where the channels stand; "auto" looks for a length of 1 or 3 in the graph.
-    size : int or None, default=None
-        Height and width for a graph that leaves them open; None keeps those of the crop.
+    size : int, list of int or None, default=None
+        Height and width of the faces shown to a graph that takes any, as ferkit's own do (multiples of 8); outputs at
+        several sizes are averaged. None is what the graph insists on or, where its file says so, was trained on,
+        otherwise those of the crop.
     pool : {"mean", "flatten"}, default="mean"
         What to do with an output of more than two axes: average over positions, or keep every number.
     batch_size : int, default=256
@@ -80,7 +83,7 @@ class NetworkFeatures(FaceFeatures):
         mirror: bool = True,
         scale: str = "raw",
         layout: str = "auto",
-        size: int | None = None,
+        size: int | Sequence[int] | None = None,
         pool: str = "mean",
         batch_size: int = 256,
         n_threads: int = 1,
@@ -107,6 +110,7 @@ class NetworkFeatures(FaceFeatures):
         if self._path is not None:
             remember(find(self.network_hash_, self._path))
         network = self._network()
+        self._check_size(network)
         self.output_name_ = network.output_name(self.output)
         self.labels_ = list(network.labels_of(self.output_name_))
         self.n_outputs_ = int(self._run(network, faces.crops[:1]).shape[1])
@@ -158,11 +162,14 @@ class NetworkFeatures(FaceFeatures):
             except InputError:  # another kind of head
                 return None
         found: list[NDArray[np.float64]] = []
-        for crops in [faces.crops, faces.crops[:, :, ::-1]] if self.mirror else [faces.crops]:
-            maps = network.run(self._batch(network, crops), ["map"], self.batch_size)["map"].astype(np.float64)
+        for size, turned in self._views():
+            batch = self._batch(network, faces.crops[:, :, ::turned], size)
+            maps = network.run(batch, ["map"], self.batch_size)["map"].astype(np.float64)
             cells = np.einsum("nijc,nc->nij", maps, weights) / (maps.shape[1] * maps.shape[2])
-            found.append(cells[:, :, ::-1] if found else cells)
-        return np.asarray(np.mean(found, axis=0))
+            found.append(cells[:, :, ::turned])
+        finest = max((cells.shape[1:] for cells in found), key=np.prod)
+        same = [cells if cells.shape[1:] == finest else spread_cells(cells, finest) for cells in found]
+        return np.asarray(np.mean(same, axis=0))
 
     def _names(self) -> list[str]:
         if self.labels_ and len(self.labels_) == self.n_outputs_:
@@ -182,22 +189,32 @@ class NetworkFeatures(FaceFeatures):
         return open_network(self.network_hash_, self._path, self.n_threads)
 
     def _run(self, network: OnnxNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        views = [crops, crops[:, :, ::-1]] if self.mirror else [crops]
-        return np.mean([self._view(network, view) for view in views], axis=0, dtype=np.float32)
+        outputs = [self._view(network, crops[:, :, ::turned], size) for size, turned in self._views()]
+        if len({out.shape for out in outputs}) > 1:
+            raise InputError(
+                f"Got size={self.size!r} with pool={self.pool!r}, which gives {[out.shape[1] for out in outputs]} "
+                "numbers a face, expected pool='mean' or one size."
+            )
+        return np.mean(outputs, axis=0, dtype=np.float32)
 
-    def _view(self, network: OnnxNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _views(self) -> list[tuple[int | None, int]]:
+        """Size and step along the columns of each view; -1 is the mirror image."""
+        sizes = self.size if isinstance(self.size, (list, tuple)) else [self.size]
+        return [(size, turned) for size in sizes for turned in ((1, -1) if self.mirror else (1,))]
+
+    def _view(self, network: OnnxNetwork, crops: NDArray[np.uint8], size: int | None) -> NDArray[np.float32]:
         channels_at = self._input(network)[0]
-        out = network.run(self._batch(network, crops), [self.output_name_], self.batch_size)[self.output_name_]
+        out = network.run(self._batch(network, crops, size), [self.output_name_], self.batch_size)[self.output_name_]
         if out.ndim > 2 and self.pool == "mean":
             features_at = 1 if channels_at == 1 and out.ndim == 4 else out.ndim - 1
             out = out.mean(axis=tuple(axis for axis in range(1, out.ndim) if axis != features_at))
         return out.reshape(len(crops), -1).astype(np.float32)
 
-    def _batch(self, network: OnnxNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _batch(self, network: OnnxNetwork, crops: NDArray[np.uint8], size: int | None) -> NDArray[np.float32]:
         """Crops as the graph takes them."""
         channels_at, channels, height, width = self._input(network)
         height, width = (
-            length or self.size or own for length, own in zip((height, width), crops.shape[1:], strict=True)
+            length or size or network.size or own for length, own in zip((height, width), crops.shape[1:], strict=True)
         )
         batch = np.repeat(_resized(crops, height, width)[..., None].astype(np.float32), channels, axis=3)
         batch = _scaled(batch, self.scale)
@@ -220,10 +237,24 @@ class NetworkFeatures(FaceFeatures):
         for name, known in (("scale", _SCALES), ("layout", _LAYOUTS), ("pool", _POOLS)):
             if getattr(self, name) not in known:
                 raise InputError(f"Got {name}={getattr(self, name)!r}, expected one of {list(known)}.")
-        for name in ("batch_size", "n_threads", "size"):
+        for name in ("batch_size", "n_threads"):
             value = getattr(self, name)
-            if not (isinstance(value, (int, np.integer)) and value >= 1) and not (name == "size" and value is None):
+            if not _is_length(value):
                 raise InputError(f"Got {name}={value!r}, expected a whole number of at least 1.")
+        sizes = self.size if isinstance(self.size, (list, tuple)) else [self.size]
+        if not sizes or not all(_is_length(size) for size in sizes if sizes != [None]):
+            raise InputError(f"Got size={self.size!r}, expected a whole number of at least 1 or a list of them.")
+
+    def _check_size(self, network: OnnxNetwork) -> None:
+        """Refuse a size that the graph would not be shown."""
+        lengths = self._input(network)[2:]
+        for size, _ in self._views():
+            if size is not None and any(length not in (None, size) for length in lengths):
+                raise InputError(f"Got size={self.size!r} and a network for faces of {lengths}, expected size=None.")
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
 
 
 def spread_cells(cells: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from ferkit.files import default_folder, replacing
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"
-NAMES = {"shipped": "net.onnx", "shipped40": "net40.onnx", "shipped2": "net2.onnx"}
+NAMES = {"shipped": "net.onnx", "shipped2": "net2.onnx"}
 """Files of the package's own networks by the name that ``init`` takes."""
 
 _MEMORY: dict[str, bytes] = {}
@@ -202,6 +202,12 @@ class OnnxNetwork:
         return dict(self.session.get_modelmeta().custom_metadata_map)
 
     @property
+    def size(self) -> int | None:
+        """Height and width of the faces that it was trained on, from the metadata; None where the file says nothing."""
+        text = self.metadata.get("size", "")
+        return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the columns of ``logits``, from the metadata; empty where there are none."""
         return self.labels_of("logits")
@@ -249,7 +255,7 @@ class OnnxNetwork:
         Parameters
         ----------
         batch : ndarray of shape (n, ...)
-            Rows as the graph takes them; ferkit's own networks take (n, 48, 48, 1), grey, 0 to 255.
+            Rows as the graph takes them; ferkit's own networks take (n, h, w, 1), grey, 0 to 255.
         outputs : sequence of str or None, default=None
             Names of the outputs; by default all.
         batch_size : int, default=256

@@ -22,7 +22,7 @@ SQUEEZE = 8
 def build(
     n_classes: int,
     *,
-    input_size: int = 48,
+    input_size: int | None = 48,
     widths: Sequence[int] = WIDTHS,
     strides: Sequence[int] = STRIDES,
     dropout: float = 0.3,
@@ -38,8 +38,8 @@ def build(
     ----------
     n_classes : int
         Columns of ``logits``.
-    input_size : int, default=48
-        Height and width of a face in pixels.
+    input_size : int or None, default=48
+        Height and width of a face in pixels; None for a network that takes any size.
     widths : sequence of int
         Channels of the stem, then of each block.
     strides : sequence of int
@@ -82,7 +82,9 @@ def build(
     return keras.Model(faces, outputs | {"embedding": embedding, "map": x}, name="ferkit")
 
 
-def _check(n_classes: int, input_size: int, widths: Sequence[int], strides: Sequence[int], dropout: float) -> None:
+def _check(
+    n_classes: int, input_size: int | None, widths: Sequence[int], strides: Sequence[int], dropout: float
+) -> None:
     if n_classes < 1:
         raise InputError(f"Got n_classes={n_classes}, expected at least 1.")
     if not widths or min(widths) < 1:
@@ -90,7 +92,7 @@ def _check(n_classes: int, input_size: int, widths: Sequence[int], strides: Sequ
     if len(strides) != len(widths) - 1 or not set(strides) <= {1, 2}:
         raise InputError(f"Got strides={tuple(strides)}, expected {len(widths) - 1} of 1 or 2, one for each block.")
     halvings = sum(stride == 2 for stride in strides)
-    if input_size < 1 or input_size % 2**halvings:
+    if input_size is not None and (input_size < 1 or input_size % 2**halvings):
         raise InputError(f"Got input_size={input_size}, expected a multiple of {2**halvings}, halved {halvings} times.")
     if not 0 <= dropout < 1:
         raise InputError(f"Got dropout={dropout}, expected a share from 0 to below 1.")

@@ -402,7 +402,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, faces: Faces) -> NDArray[np.float32]:
         network = open_network(self.network_hash_, None, self.n_threads)
-        crops = sized(faces.crops, int(network.input_shape[1] or faces.size))
+        crops = sized(faces.crops, network.input_shape[1] or network.size or faces.size)
         views = [crops, crops[:, :, ::-1]] if self.mirror else [crops]
         parts = [network.run(view[..., None], ["logits"])["logits"] for view in views]
         return np.mean(parts, axis=0, dtype=np.float32)

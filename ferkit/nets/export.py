@@ -15,6 +15,7 @@ from ferkit.nets.backend import keras as load_keras
 from ferkit.nets.weights import Weights
 
 OUTPUTS = ("logits", "embedding", "map")
+AXES = {"faces": ("n", "height", "width"), "map": ("n", "rows", "columns")}
 OPSET = 17
 TOLERANCE = 1e-4
 
@@ -32,9 +33,10 @@ def to_onnx(weights: Weights, note: str = "") -> bytes:
     Returns
     -------
     bytes
-        Input ``faces`` (n, size, size, 1) float32, 0 to 255; outputs ``logits`` (n, classes), ``embedding`` (n, c),
+        Input ``faces`` (n, height, width, 1) float32, 0 to 255; outputs ``logits`` (n, classes), ``embedding`` (n, c),
         ``map`` (n, h, w, c) and one of each head. Metadata: ``labels`` (JSON list), ``heads`` (JSON, lists by name),
-        ``ferkit`` (version), ``licence``.
+        ``size`` of the faces that it was trained on, ``ferkit`` (version), ``licence``. Faces may have any size that
+        can be halved as often as the network does.
 
     Raises
     ------
@@ -42,7 +44,8 @@ def to_onnx(weights: Weights, note: str = "") -> bytes:
         If ONNX and Keras differ by more than 1e-4 of an output's largest number.
     """
     load_keras()
-    model = weights.model(dropout=0.0, extra_heads={name: len(labels) for name, labels in weights.heads.items()})
+    heads = {name: len(labels) for name, labels in weights.heads.items()}
+    model = weights.model(input_size=None, dropout=0.0, extra_heads=heads)
     outputs = (*OUTPUTS, *weights.heads)
     faces = _probe(weights.input_size)
     expected = model(faces, training=False)
@@ -60,8 +63,7 @@ def _convert(model: Any, weights: Weights, outputs: Sequence[str], note: str) ->
             import onnx
             import tf2onnx
 
-            size = weights.input_size
-            signature = [tf.TensorSpec((None, size, size, 1), tf.float32, name="faces")]
+            signature = [tf.TensorSpec((None, None, None, 1), tf.float32, name="faces")]
 
             @tf.function(input_signature=signature)
             def run(faces: Any) -> dict[str, Any]:
@@ -73,7 +75,8 @@ def _convert(model: Any, weights: Weights, outputs: Sequence[str], note: str) ->
         raise missing(error.name or "tf2onnx", "train") from error
     _tidy(proto.graph, outputs)
     labels, heads = json.dumps(list(weights.labels)), json.dumps({k: list(v) for k, v in weights.heads.items()})
-    about = {"labels": labels, "heads": heads, "ferkit": ferkit.__version__, "licence": note}
+    size = str(weights.input_size)
+    about = {"labels": labels, "heads": heads, "size": size, "ferkit": ferkit.__version__, "licence": note}
     onnx.helper.set_model_props(proto, about)
     return proto.SerializeToString(deterministic=True)
 
@@ -100,7 +103,8 @@ def _tidy(graph: Any, outputs: Sequence[str]) -> None:
     _replace(graph.output, [ports[name] for name in outputs])
     _replace(graph.value_info, [])
     for port in (*graph.input, *graph.output):
-        port.type.tensor_type.shape.dim[0].dim_param = "n"
+        for axis, length in zip(AXES.get(port.name, ("n",)), port.type.tensor_type.shape.dim, strict=False):
+            length.dim_param = axis
 
 
 def _in_order(graph: Any, outputs: Sequence[str]) -> list[Any]:

@@ -177,8 +177,7 @@ class _Trainer:
         """Model, optimiser and step for faces of this size."""
         keras, plan = load_keras(), self.plan
         dtype = "mixed_bfloat16" if plan.precision == "bfloat16" else "float32"
-        sized_for = replace(weights, input_size=self.size)
-        self.model = sized_for.model(dropout=plan.dropout, dtype=dtype, seed=plan.seed)
+        self.model = weights.model(input_size=self.size, dropout=plan.dropout, dtype=dtype, seed=plan.seed)
         for layer in self.model.layers:
             stage = stage_of(layer.name)
             layer.trainable = stage is None or stage >= plan.freeze

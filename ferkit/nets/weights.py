@@ -35,7 +35,7 @@ class Weights:
     widths, strides : tuple of int
         See `build`.
     input_size : int, default=48
-        Height and width of a face in pixels.
+        Height and width of the faces that it was trained on, in pixels.
     seen : ndarray of uint64, default=empty
         Content hashes (`ferkit.records.seen_hashes`) of the faces that the network was trained on.
     heads : dict of str to tuple of str, default={}
@@ -57,7 +57,8 @@ class Weights:
 
     def model(self, **options: Any) -> Any:
         """Keras model that holds these weights; ``options`` go to `build`."""
-        model = build(len(self.labels), widths=self.widths, strides=self.strides, input_size=self.input_size, **options)
+        shape = {"widths": self.widths, "strides": self.strides, "input_size": self.input_size}
+        model = build(len(self.labels), **shape | options)
         put_arrays(model, self.arrays)
         return model
 

@@ -44,7 +44,7 @@ def weights(shape, seed=0):
     )
 
 
-def network_bytes(shape=("n", 12, 12, 1), labels=LABELS, seed=0, dtype="FLOAT", open_sides=False):
+def network_bytes(shape=("n", 12, 12, 1), labels=LABELS, seed=0, dtype="FLOAT", open_sides=False, size=None):
     """ONNX file: embedding = pixels @ A, logits = embedding @ B, map = 2 * pixels."""
     helper, proto = onnx.helper, onnx.TensorProto
     first, second = weights(shape, seed)
@@ -70,8 +70,8 @@ def network_bytes(shape=("n", 12, 12, 1), labels=LABELS, seed=0, dtype="FLOAT", 
         [onnx.numpy_helper.from_array(first, "A"), onnx.numpy_helper.from_array(second, "B")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    if labels is not None:
-        helper.set_model_props(model, {"labels": labels if isinstance(labels, str) else json.dumps(labels)})
+    about = {} if labels is None else {"labels": labels if isinstance(labels, str) else json.dumps(labels)}
+    helper.set_model_props(model, about | ({} if size is None else {"size": size}))
     return model.SerializeToString()
 
 
@@ -336,6 +336,30 @@ def test_size_of_a_graph_that_leaves_it_open(make, crops, size, expected):
     assert NetworkFeatures(path, output="map", pool="flatten", size=size).fit(crops).n_outputs_ == expected
 
 
+@pytest.mark.parametrize("mirror", [True, False])
+def test_several_sizes_are_averaged(make, crops, mirror):
+    path = str(make(shape=("n", "h", "w", 1)))
+    small, large, both = (
+        NetworkFeatures(path, output="logits", size=size, mirror=mirror).fit_transform(crops)
+        for size in (6, 30, [6, 30])
+    )
+    assert not np.allclose(small, large, rtol=1e-4)
+    np.testing.assert_allclose(both, (small + large) / 2, rtol=1e-4)
+
+
+def test_several_sizes_give_no_list_of_positions(make, crops):
+    path = str(make(shape=("n", "h", "w", 1)))
+    with pytest.raises(InputError, match=r"size=\[6, 12\] with pool='flatten'.*\[36, 36, 144, 144\]"):
+        NetworkFeatures(path, output="map", pool="flatten", size=[6, 12]).fit(crops)
+
+
+def test_a_file_says_which_size_it_was_trained_on(make, crops):
+    path = make(shape=("n", "h", "w", 1), size="24")
+    assert OnnxNetwork(path).size == 24
+    assert NetworkFeatures(str(path), output="map", pool="flatten").fit(crops).n_outputs_ == 24 * 24
+    assert [OnnxNetwork(make(size=text)).size for text in ("", "0", "-4", "²", "large")] == [None] * 5
+
+
 def test_faces_that_the_graph_cannot_run(make, crops):
     path = str(make(open_sides=True))
     with pytest.raises(InputError, match=r"Got a batch of shape \(1, 6, 6, 1\).*MatMul"):
@@ -402,9 +426,7 @@ def test_other_processes_find_the_network(make, crops):
     np.testing.assert_allclose(np.concatenate(parts), cnn.transform(crops), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("init", "name"), [("shipped", "net.onnx"), ("shipped40", "net40.onnx"), ("shipped2", "net2.onnx")]
-)
+@pytest.mark.parametrize(("init", "name"), [("shipped", "net.onnx"), ("shipped2", "net2.onnx")])
 def test_shipped_networks(make, crops, tmp_path, init, name):
     with pytest.raises(ModelFileError, match=f"init='{init}'.*{name}"):
         NetworkFeatures(init).fit(crops)
@@ -424,6 +446,11 @@ def test_shipped_networks(make, crops, tmp_path, init, name):
         ({"batch_size": 0}, "batch_size=0"),
         ({"n_threads": 1.5}, "n_threads=1.5"),
         ({"size": -1}, "size=-1"),
+        ({"size": []}, r"size=\[\]"),
+        ({"size": [12, None]}, r"size=\[12, None\]"),
+        ({"size": "large"}, "size='large'"),
+        ({"size": 6}, r"size=6 and a network for faces of \(12, 12\)"),
+        ({"size": [12, 24]}, r"size=\[12, 24\] and a network"),
     ],
 )
 def test_wrong_parameters(make, crops, settings, message):

@@ -32,22 +32,22 @@ def session(data):
 
 
 def test_onnx_gives_the_numbers_of_keras(weights, session):
-    model = weights.model()
-    for n in (1, 9):
-        faces = np.random.default_rng(n).uniform(0, 255, (n, 24, 24, 1)).astype(np.float32)
-        expected = model(faces, training=False)
+    for n, size in ((1, 24), (9, 24), (3, 32), (2, 16)):
+        faces = np.random.default_rng(n).uniform(0, 255, (n, size, size, 1)).astype(np.float32)
+        expected = weights.model(input_size=size)(faces, training=False)
         for name, got in zip(export.OUTPUTS, session.run(None, {"faces": faces}), strict=True):
             np.testing.assert_allclose(got, expected[name].numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_ports_and_metadata(session):
-    assert [(port.name, port.shape) for port in session.get_inputs()] == [("faces", ["n", 24, 24, 1])]
+    assert [(port.name, port.shape) for port in session.get_inputs()] == [("faces", ["n", "height", "width", 1])]
     outputs = [(port.name, port.shape) for port in session.get_outputs()]
-    assert outputs == [("logits", ["n", 2]), ("embedding", ["n", 8]), ("map", ["n", 6, 6, 8])]
+    assert outputs == [("logits", ["n", 2]), ("embedding", ["n", 8]), ("map", ["n", "rows", "columns", 8])]
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["labels"]) == ["fear", "bored"]
     assert about["ferkit"] == ferkit.__version__
     assert about["licence"] == "for tests"
+    assert about["size"] == "24"
 
 
 def test_further_heads_are_outputs_with_labels(tmp_path):

@@ -369,7 +369,7 @@ def test_small_faces_come_first(drawn, small, monkeypatch):
     )
     model = NetworkClassifier(epochs=12, sizes=(24, 40, 48), **small | {"average": 0.9}).fit(X, y)
     assert seen == [24] * 4 + [40] * 4 + [48] * 4
-    assert OnnxNetwork(sha256=model.network_hash_).input_shape[1] == 48
+    assert OnnxNetwork(sha256=model.network_hash_).size == 48
     assert model.score(X, y) > 0.9
 
 
