@@ -54,6 +54,11 @@ class Counts:
     frames_without: int = 0
     skipped: list[PictureError] = field(default_factory=list)
 
+    @property
+    def read(self) -> int:
+        """Pictures and frames that could be read."""
+        return self.pictures + self.frames
+
 
 class Predictor:
     """Reads the expressions of all faces in pictures and videos.

@@ -26,6 +26,7 @@ from ferkit.model import LinearSVM
 from ferkit.model.kernel import Machine
 from ferkit.recipe import registry
 from ferkit.records import Faces, seen_hashes
+from ferkit.store import container
 from ferkit.store.reader import Reader
 
 FACES = np.random.default_rng(0).integers(0, 256, (42, 48, 48), dtype=np.uint8)
@@ -467,3 +468,13 @@ def test_a_shipped_network_may_stay_outside(named, tmp_path, monkeypatch, name):
     }
     with zipfile.ZipFile(path) as archive:
         assert f"nets/{model.network_hash_}.onnx" not in archive.namelist()
+
+
+def test_what_does_not_shrink_is_not_packed(tmp_path):
+    noise = np.random.default_rng(0).bytes(2**20)
+    members = {"a": noise, "b": noise[:1000] * 1000, "c": b"", "d": b"ab"}
+    container.write(tmp_path / "x.ferkit", members)
+    with zipfile.ZipFile(tmp_path / "x.ferkit") as archive:
+        packed = {item.filename: item.compress_type == zipfile.ZIP_DEFLATED for item in archive.infolist()}
+        assert {name: archive.read(name) for name in members} == members
+    assert (packed["a"], packed["b"]) == (False, True)

@@ -175,6 +175,8 @@ def prepare(
         f"{done.written} faces written to {out}, {done.before} were there; {done.not_found} {left} without a face that "
         f"was found; labels.csv lists {done.listed}."
     )
+    if dataset.votes is not None:
+        click.echo(f"The set's votes are not kept: {out} has one label a face.")
     if done.broken:
         click.echo(f"Skipped {len(done.broken)} that cannot be used; first: {': '.join(done.broken[0])}", err=True)
         ctx.exit(1)

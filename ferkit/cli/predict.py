@@ -75,8 +75,11 @@ def predict(
                 click.echo(f"Skipped: {' '.join(str(reading).split())}", err=True)
             else:
                 sink.append(reading.row())
-    for note in notes(predictor.counts, predictor.missing):
-        click.echo(note, err=True)
+        for note in notes(predictor.counts, predictor.missing):
+            click.echo(note, err=True)
+        if predictor.counts.skipped and not predictor.counts.read and output and Path(output).is_file():
+            click.echo(f"Nothing could be read: {output} stays as it was.", err=True)
+            ctx.exit(1)
     if predictor.counts.skipped:
         ctx.exit(1)
 

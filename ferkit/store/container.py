@@ -28,6 +28,8 @@ LARGEST_NETWORK = 2**30
 MEMBERS = 64
 RATIO = 250
 """A member of more than 16 MiB may be this many times larger than its compressed form."""
+SAMPLES, SAMPLE, WORTH = 16, 2**14, 0.9
+"""Pieces of a member, and their length, that say whether it is packed: when they shrink to less than this share."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ("default", "fast")
 """Models inside the package."""
@@ -52,11 +54,18 @@ def write(path: Path, members: Mapping[str, bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, sync=True) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for member, data in members.items():
-                archive.writestr(member, data)
+                archive.writestr(member, data, zipfile.ZIP_DEFLATED if _shrinks(data) else zipfile.ZIP_STORED)
     except OSError as error:
         raise ModelFileError(
             f"Got path={str(path)!r} ({error.strerror}), expected a place with enough room to write."
         ) from error
+
+
+def _shrinks(data: bytes) -> bool:
+    """Whether packing is worth its time; the numbers of large models hardly shrink."""
+    step = max(1, len(data) // SAMPLES)
+    sample = b"".join(data[i : i + SAMPLE] for i in range(0, len(data), step))
+    return len(zlib.compress(sample, 1)) < WORTH * len(sample)
 
 
 def opened(path: Path) -> zipfile.ZipFile:

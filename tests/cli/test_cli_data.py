@@ -259,6 +259,16 @@ def test_prepare_can_split(run, tmp_path):
     assert set(load(tmp_path / "out").splits) == {"Training", "PublicTest", "PrivateTest"}
 
 
+def test_prepare_says_that_votes_are_lost(run, tmp_path, monkeypatch):
+    faces = sample(6)
+    votes = np.eye(8)[:6]
+    for number, dataset in enumerate((faces, Dataset(faces.pictures, faces.labels, votes=votes))):
+        monkeypatch.setattr("ferkit.cli.data._load", lambda *args, found=dataset: found)
+        done = run("prepare", tmp_path / "set", tmp_path / f"out{number}")
+        assert done.exit_code == 0, done.output
+        assert ("votes are not kept" in done.stdout) == (number == 1)
+
+
 def test_prepare_counts_what_breaks_and_what_has_no_face(run, photos, tmp_path):
     (photos / "sad" / "broken.png").write_bytes(b"")
     Image.new("RGB", (200, 200), (90, 120, 90)).save(photos / "sad" / "wall.png")

@@ -121,6 +121,16 @@ def test_only_bad_ones_still_write_the_header(model, tmp_path):
     assert (tmp_path / "out.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
+def test_a_mistyped_input_leaves_an_older_output(model, photos, tmp_path):
+    out = tmp_path / "out.csv"
+    assert run(model, photos, "-o", out).exit_code == 0
+    before = out.read_bytes()
+    done = run(model, tmp_path / "fotos.png", "-o", out)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == f"Nothing could be read: {out} stays as it was."
+    assert out.read_bytes() == before
+
+
 def test_standard_input(model, photos):
     done = run(model, "-", input=(photos / "a.png").read_bytes())
     assert done.exit_code == 0
