@@ -112,17 +112,25 @@ def test_geometry_lies_on_its_landmarks(fitted, faces):
     assert min(np.hypot(*(faces.points[0][[33, 54]] - (x + 0.5, y + 0.5)).T)) < 1.5
 
 
-@pytest.mark.parametrize("mirror", [True, False])
-@pytest.mark.parametrize("output", ["logits", "votes"])
-def test_the_activation_map_is_exact(faces, output, mirror):
-    network = NetworkFeatures(output=output, mirror=mirror).fit(faces)
+@pytest.mark.parametrize(
+    ("output", "mirror", "size", "cells_a_side"),
+    [
+        ("logits", True, None, 6),
+        ("logits", False, 40, 5),
+        ("logits", True, [40, 56], 7),
+        ("votes", True, None, 6),
+        ("votes", False, None, 6),
+    ],
+)
+def test_the_activation_map_is_exact(faces, output, mirror, size, cells_a_side):
+    network = NetworkFeatures(output=output, mirror=mirror, size=size).fit(faces)
     weights, bias = open_network(network.network_hash_).head(output)
     logits = network.transform(faces)
     for label in (0, 3):
         slopes = np.zeros_like(logits)
         slopes[:, label] = 1
         cells = network.activation_map(faces, slopes)
-        assert cells.shape == (len(faces), 6, 6)
+        assert cells.shape == (len(faces), cells_a_side, cells_a_side)
         assert cells.sum(axis=(1, 2)) + bias[label] == pytest.approx(logits[:, label], abs=1e-4)
     turned = network.activation_map(faces.crops[:, :, ::-1], slopes)
     if mirror:

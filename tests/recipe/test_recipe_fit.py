@@ -461,3 +461,12 @@ def test_labels_with_a_slash_stay_whole(people):
     fitted = recipe.fit(recipe.loads(STACKED), dataclasses.replace(people, labels=slashed)).pipeline[-1]
     assert set(fitted.classes_) == set(slashed)
     assert sorted(fitted.final_.family_weights_) == sorted(plain.final_.family_weights_) == ["fine", "hog"]
+
+
+def test_an_svm_on_the_network_learns_categories_of_ones_own(people):
+    mapping = dict.fromkeys(["happiness", "surprise"], "welcome") | dict.fromkeys(["anger", "sadness"], "unwelcome")
+    data = people.relabel(mapping | dict.fromkeys(set(people.labels) - set(mapping)))
+    fitted = recipe.fit(recipe.load("deep_svm"), data)
+    answers = np.array(fitted.validation.classes)[fitted.validation.proba.argmax(axis=1)]
+    assert set(fitted.validation.classes) == {"welcome", "unwelcome"}
+    assert (answers == fitted.validation.y).mean() > 0.8
