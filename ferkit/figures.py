@@ -47,7 +47,9 @@ def look(dark: bool = False) -> Iterator[None]:
     """
     from matplotlib import rc_context
 
-    with rc_context(STYLE | (DARK if dark else {})):
+    from ferkit.lettering import fonts
+
+    with rc_context(STYLE | {"font.family": list(fonts())} | (DARK if dark else {})):
         yield
 
 

@@ -1,15 +1,48 @@
-"""White text on pictures, also in letters that OpenCV's fonts lack (Latin, Greek, Cyrillic, Hebrew, Arabic ...)."""
+"""White text on pictures, also in letters that OpenCV's fonts lack.
+
+Latin, Greek, Cyrillic, Hebrew and Arabic ones come from the font that Matplotlib brings, Chinese, Japanese and Korean
+ones from a font of this machine, where there is one.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 WHITE = (255, 255, 255)
+OWN = "DejaVu Sans"
+EASTERN = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK KR",
+    "Noto Sans SC",
+    "Noto Sans JP",
+    "Noto Sans KR",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "IPAGothic",
+    "NanumGothic",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Arial Unicode MS",
+)
+"""Fonts of Linux, Windows and macOS with Chinese, Japanese or Korean letters."""
+
+
+@lru_cache(maxsize=1)
+def fonts() -> tuple[str, ...]:
+    """Names of the fonts that text is drawn with; a letter comes from the first that has it."""
+    from matplotlib.font_manager import get_font_names
+
+    known = set(get_font_names())
+    return (OWN, *(name for name in EASTERN if name in known))
 
 
 def text_width(text: str, unit: float) -> int:
@@ -50,15 +83,23 @@ def put_text(canvas: NDArray[np.uint8], text: str, x: float, y: float, unit: flo
 @lru_cache(maxsize=256)
 def _letters(text: str, unit: float) -> NDArray[np.float32]:
     """How much of each pixel a text covers, 0 to 1."""
-    import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    font = ImageFont.truetype(str(file), max(6, round(13 * unit)))
     line = " ".join(text.split())
+    font = ImageFont.truetype(_font_file(line), max(6, round(13 * unit)))
     picture = Image.new("L", (max(1, round(font.getlength(line))), sum(font.getmetrics())))
     ImageDraw.Draw(picture).text((0, 0), line, 255, font)
     return np.asarray(picture, np.float32) / np.float32(255)
+
+
+def _font_file(text: str) -> str:
+    """The first font that has all letters of a text; ferkit's own where none has."""
+    from matplotlib.font_manager import findfont
+    from matplotlib.ft2font import FT2Font
+
+    files = [str(findfont(name)) for name in fonts()]
+    letters = {ord(letter) for letter in text}
+    return next((file for file in files if letters <= FT2Font(file).get_charmap().keys()), files[0])
 
 
 def _cover(canvas: NDArray[np.uint8], shares: NDArray[np.float32], left: int, top: int) -> None:
