@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from ferkit.errors import FerkitError, InputError, PictureError
 from ferkit.records import Frame
-from ferkit.sources.video import camera_number, is_address, is_video_name
+from ferkit.sources.video import camera_number, is_address, is_stream
 
 RETRIES = 4
 """Times that a camera or stream which fails is opened again."""
@@ -54,9 +53,7 @@ class Taken:
 
 def is_live(source: object) -> bool:
     """Whether a source goes on by itself: a camera, or an address that does not name a video file."""
-    if is_address(source):
-        return not is_video_name(urlsplit(str(source)).path)
-    return source != "sample" and camera_number(source) is not None
+    return is_stream(source) or (source != "sample" and camera_number(source) is not None)
 
 
 def opener_of(source: Any, tell: Callable[[str], object]) -> Opener:

@@ -92,9 +92,17 @@ class Watcher(threading.Thread):
                 return
             except Exception as error:  # one camera may not take the server down, whatever its driver raises
                 reason = " ".join(str(error).split()) if isinstance(error, FerkitError) else type(error).__name__
-                self._set(state="failed", reason=reason.replace(self._source, shown_name(self._source)), people_now=0)
-                log.error("%s: %s Trying again in %g s.", shown_name(self._source), self.state.reason, self._pause)
+                reason = reason.replace(self._source, shown_name(self._source))
+                if self._is_file_begun():  # read again, its readings would be kept twice
+                    self._set(state="ended", reason=reason, people_now=0)
+                    log.error("%s: %s", shown_name(self._source), reason)
+                    return
+                self._set(state="failed", reason=reason, people_now=0)
+                log.error("%s: %s Trying again in %g s.", shown_name(self._source), reason, self._pause)
             self._stopped.wait(self._pause)
+
+    def _is_file_begun(self) -> bool:
+        return self._watch is not None and not self._watch.live and self._watch.summary.frames > 0
 
     def _look(self) -> None:
         self._watch = Watch(self._source, self._model, tell=self._tell)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -45,21 +46,22 @@ def main(folder: Path, model: str, most_seconds: float) -> int:
     try:
         read(path, folder, model, most_seconds)
     except (FerkitError, MemoryError, cv2.error) as error:
-        text = " ".join(str(error).replace(str(path), "upload").split())
-        say(reason=text if isinstance(error, FerkitError) else "Got a video that is too large to be read.")
+        too_large = "Got a video that is too large to be read."
+        say(reason=_reason(error, path) if isinstance(error, FerkitError) else too_large)
         return 1
     return 0
 
 
 def read(upload: Path, folder: Path, model: str, most_seconds: float) -> None:
-    """Read a video file; annotated video and rows go into a folder."""
+    """Read a video file; annotated video and rows go into a folder. Of one that breaks off they are those before."""
     length, rate = _about(upload)
     watch = Watch(str(upload), model, opener=lambda: frames(str(upload)), live=False)
     video = Steady(folder / "annotated.webm", min(rate, SHOWN))
     said = 0.0
     overlay = Overlay(watch.predictor.model)
-    with sinks.CsvSink(folder / "readings.csv", columns(watch.predictor.labels)) as sink, closing(iter(watch)) as all_:  # type: ignore[type-var]
-        for moment in all_:
+    moments = _moments(watch, upload)
+    with sinks.CsvSink(folder / "readings.csv", columns(watch.predictor.labels)) as sink, closing(moments):  # type: ignore[type-var]
+        for moment in moments:
             if moment.time > most_seconds or video.bytes > LARGEST:
                 say(cut=True, seconds=round(moment.time, 2))
                 break
@@ -74,6 +76,25 @@ def read(upload: Path, folder: Path, model: str, most_seconds: float) -> None:
     video.close()
     summary = watch.summary.as_dict()
     say(frames=summary["frames"], people=summary["tracks"], shown=summary["seconds"])
+
+
+def _moments(watch: Watch, upload: Path) -> Iterator[Moment]:
+    """Moments to the end, or to where the video breaks off, which is said."""
+    seen = 0.0
+    with closing(iter(watch)) as moments:  # type: ignore[type-var]
+        try:
+            for moment in moments:
+                seen = moment.time
+                yield moment
+        except PictureError as error:
+            if not watch.summary.frames:
+                raise
+            say(cut=True, seconds=round(seen, 2), reason=_reason(error, upload))
+
+
+def _reason(error: BaseException, upload: Path) -> str:
+    """What an error says, without the place of the file."""
+    return " ".join(str(error).replace(str(upload), "upload").split())
 
 
 class Steady:

@@ -69,9 +69,10 @@ class Video(BaseModel):
     people: int = 0
     seconds: float = Field(default=0.0, description="Seconds of the video that are read")
     cut: bool = Field(
-        default=False, description="Whether the rest was left out because the video, or its annotated copy, is too long"
+        default=False,
+        description="Whether the rest is missing: the video, or its annotated copy, is too long, or it breaks off",
     )
-    reason: str | None = Field(default=None, description="Why it failed")
+    reason: str | None = Field(default=None, description="Why it failed, or where it breaks off")
     shown: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Seconds of each expression by person, longest first"
     )

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -43,6 +44,9 @@ OPEN_TIMEOUT = 10.0
 READ_TIMEOUT = 10.0
 """Seconds that an address may take for one frame."""
 
+_SLACK = 5
+"""Frames, or a twentieth of all, by which a video may be shorter than its container says."""
+
 _SCHEMES = ("http://", "https://", "rtsp://", "rtsps://", "rtmp://", "udp://", "tcp://", "rtp://")
 
 
@@ -66,7 +70,8 @@ def frames(source: Any, every: int = 1) -> Generator[Frame, None, None]:
     Raises
     ------
     PictureError
-        It cannot be opened or holds no frame.
+        It cannot be opened or holds no frame; or, after the frames that there are, it ends long before its end, as a
+        file that is cut off does, or it is a stream without an end of its own.
 
     Examples
     --------
@@ -107,6 +112,11 @@ def is_video_name(path: str | Path) -> bool:
 def is_address(source: object) -> bool:
     """Whether the source is an address of a stream that is read."""
     return isinstance(source, str) and source.lower().startswith(_SCHEMES)
+
+
+def is_stream(source: object) -> bool:
+    """Whether the source is an address that goes on by itself: one that names no video file."""
+    return is_address(source) and not is_video_name(urlsplit(str(source)).path)
 
 
 def camera_number(source: object) -> int | None:
@@ -167,7 +177,7 @@ def _open(target: int | str) -> cv2.VideoCapture:
 
 
 def _captured(capture: cv2.VideoCapture, name: str, every: int, *, live: bool) -> Iterator[Frame]:
-    rate = capture.get(cv2.CAP_PROP_FPS)
+    rate, said = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     seconds_each = 1 / rate if rate and np.isfinite(rate) and rate > 0 else 1 / 25
     start = now = 0.0
     index = 0
@@ -182,6 +192,30 @@ def _captured(capture: cv2.VideoCapture, name: str, every: int, *, live: bool) -
             if ok:
                 yield Frame(_rgb(image), name, index, now)
         index += 1
+    if index and not live:
+        _check_end(name, index, now / seconds_each + 1, said)
+
+
+def _check_end(name: str, count: int, due: float, said: float) -> None:
+    """Raise where a video broke off after ``count`` frames.
+
+    Parameters
+    ----------
+    name : str
+    count : int
+        Frames that came.
+    due : float
+        Frames that would have come by then at a steady rate. What a container says is often an estimate, from the
+        length of its sound or a rate that not all frames keep, so frames and time must both be missing.
+    said : float
+        Frames that the container says there are; 0 or less where it does not know.
+    """
+    if not said > 0 and is_stream(name):
+        raise PictureError(f"Got the end of {name!r} after frame {count}, expected a stream that goes on.")
+    if said - max(count, due) > max(_SLACK, said / 20):
+        why = "The stream ended early." if is_address(name) else "It is cut off or damaged: copy it again."
+        text = f"Got video={name!r} that ends after frame {count} of {said:.0f}, expected all of them."
+        raise PictureError(f"{text} {why} The frames before were read.")
 
 
 def _stamp(capture: cv2.VideoCapture, index: int, before: float, seconds_each: float) -> float:

@@ -163,6 +163,19 @@ def test_a_video_that_is_too_long_is_cut_and_said(clip, tmp_path, capsys):
     assert len((tmp_path / "readings.csv").read_text().splitlines()) > 4
 
 
+def test_of_a_video_that_breaks_off_the_rows_are_kept_and_it_is_said(clip, tmp_path, capsys):
+    upload = tmp_path / "in"
+    upload.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    video_job.read(upload, tmp_path, str(store.default_path()), 60.0)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (broken,) = [words for words in said if "reason" in words]
+    assert broken["cut"] is True
+    assert 0.2 < broken["seconds"] < 0.7
+    assert f"Got video='upload' that ends after frame {said[-1]['frames']} of 20" in broken["reason"]
+    assert (tmp_path / "annotated.webm").stat().st_size > 1000
+    assert len((tmp_path / "readings.csv").read_text().splitlines()) > said[-1]["frames"]
+
+
 def finished(client, video):
     until = time.monotonic() + 120
     while video["state"] in ("waiting", "reading") and time.monotonic() < until:

@@ -24,6 +24,7 @@ from ferkit.serve.problems import Problem
 from ferkit.serve.readings import Sampler, columns
 from ferkit.serve.sources import Watcher
 from ferkit.serve.trends import Query, ReadingStore, offsets
+from ferkit.sources import sample_video
 
 LABELS = ["anger", "happiness", "neutral"]
 NOON = datetime(2025, 6, 2, 12, tzinfo=UTC).timestamp()
@@ -319,6 +320,17 @@ def test_a_source_that_fails_is_said_and_tried_again(tmp_path):
     watcher.join(20)
     assert not watcher.is_alive()
     assert kept == []
+
+
+def test_a_file_that_breaks_off_is_not_read_twice(tmp_path, caplog):
+    path = tmp_path / "part.avi"
+    sample_video(path, ["neutral"], frames_each=12, fps=10, size=128)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    watcher = Watcher(str(path), store_file.load(store_file.default_path()), lambda rows: None, pause=60)
+    watcher.run()
+    assert watcher.state.state == "ended"
+    assert "of 12, expected all of them" in watcher.state.reason
+    assert str(tmp_path) not in watcher.state.reason + caplog.text
 
 
 def test_a_watched_source_fills_the_store_and_ctrl_c_ends_all(start, tmp_path):

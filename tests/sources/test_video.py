@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from ferkit.errors import InputError, PictureError
-from ferkit.sources import frames, sample_video
+from ferkit.sources import frames, pictures, sample_video
 from ferkit.sources import video as module
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "video"
@@ -57,13 +57,17 @@ def test_colours_are_rgb(tmp_path):
 class FakeCapture:
     """A camera of three frames that notes when it is freed."""
 
-    def __init__(self, *args, opened=True, stamps=(0, 0, 0)):
-        self.args, self.opened, self.stamps, self.at, self.released = args, opened, stamps, -1, False
+    said, stamps = 0, (0, 0, 0)
+
+    def __init__(self, *args, opened=True):
+        self.args, self.opened, self.at, self.released = args, opened, -1, False
 
     def isOpened(self):
         return self.opened
 
     def get(self, what):
+        if what == cv2.CAP_PROP_FRAME_COUNT:
+            return self.said
         return 20.0 if what == cv2.CAP_PROP_FPS else self.stamps[self.at]
 
     def grab(self):
@@ -167,6 +171,45 @@ def test_video_without_frames(camera, monkeypatch, tmp_path):
     monkeypatch.setattr(FakeCapture, "grab", lambda self: False)
     with pytest.raises(PictureError, match="without a frame"):
         list(frames(tmp_path / "no.mkv"))
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mp4", ".webm"])
+def test_a_whole_video_has_all_its_frames(tmp_path, suffix):
+    sample_video(tmp_path / f"whole{suffix}", ["neutral", "surprise"], frames_each=10, fps=10, size=64)
+    assert len(list(frames(tmp_path / f"whole{suffix}"))) == 20
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+def test_a_video_that_breaks_off_gives_its_frames_and_says_so(tmp_path, suffix):
+    path = tmp_path / f"part{suffix}"
+    sample_video(path, ["neutral", "surprise"], frames_each=10, fps=10, size=64)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    *got, error = pictures(path)
+    assert isinstance(error, PictureError)
+    assert f"ends after frame {len(got)} of 20, expected all of them. It is cut off" in str(error)
+    assert 4 < len(got) < 15
+    assert [frame.index for frame in got] == list(range(len(got)))
+
+
+@pytest.mark.parametrize(
+    ("said", "stamps"),
+    [(8, (0, 0, 0)), (100, (0, 2000, 4900)), (float("nan"), (0, 0, 0)), (-9.2e18, (0, 0, 0))],
+    ids=["few missing", "frames of changing length", "unknown", "unknown to FFmpeg"],
+)
+def test_what_containers_say_may_be_off(camera, monkeypatch, tmp_path, said, stamps):
+    (tmp_path / "odd.mkv").write_bytes(b"x")
+    monkeypatch.setattr(FakeCapture, "said", said)
+    monkeypatch.setattr(FakeCapture, "stamps", stamps)
+    assert len(list(frames(tmp_path / "odd.mkv"))) == 3
+
+
+def test_the_end_of_a_stream_is_said(camera, monkeypatch):
+    with pytest.raises(PictureError, match=r"the end of 'rtsp://cam/1' after frame 3, expected a stream that goes on"):
+        list(frames("rtsp://cam/1"))
+    assert len(list(frames("http://host/clip.webm"))) == 3
+    monkeypatch.setattr(FakeCapture, "said", 100)
+    with pytest.raises(PictureError, match=r"frame 3 of 100, expected all of them\. The stream ended early"):
+        list(frames("http://host/clip.webm"))
 
 
 def test_animated_gif_has_the_times_that_pillow_reads(tmp_path):

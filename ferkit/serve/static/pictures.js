@@ -224,7 +224,7 @@ function showVideo(name, video, card) {
     return make("li", {}, make("strong", {}, who === "others" ? "Others" : `Person ${who}`), ` ${parts.join(", ")}`);
   });
   const shownBy = make("ul", { class: "shown" }, ...people);
-  const cut = video.cut ? make("p", { class: "note warn" }, `Only the first ${video.seconds < 120 ? `${Math.round(video.seconds)} seconds` : `${Math.round(video.seconds / 60)} minutes`} were read.`) : null;
+  const cut = video.cut ? make("p", { class: "note warn" }, `Only the first ${video.seconds < 120 ? `${Math.round(video.seconds)} seconds` : `${Math.round(video.seconds / 60)} minutes`} were read. ${video.reason ?? ""}`) : null;
   const actions = make("div", { class: "actions" }, link("annotated.webm", "Download video", "_faces.webm"), link("readings.csv", "Download CSV", ".csv"), remove);
   const kept = make("p", { class: "small quiet" }, "The server deletes it after an hour.");
   card.replaceChildren(make("div", { class: "result" }, make("div", {}, heading(name), player, actions), make("div", {}, make("h3", {}, "Video"), ...[cut, facts, shownBy, kept].filter(Boolean))));
