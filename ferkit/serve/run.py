@@ -18,7 +18,7 @@ from ferkit.errors import FerkitError
 from ferkit.serve.app import create_app
 from ferkit.serve.limits import Limits, client_of
 from ferkit.serve.settings import Settings, is_loopback
-from ferkit.serve.sources import shown_name
+from ferkit.serve.sources import shown_names
 from ferkit.serve.state import State
 
 
@@ -193,7 +193,7 @@ def _message(settings: Settings, listener: socket.socket) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     who = "for everybody, recognition only" if settings.public else "with the token" if settings.token else ""
     who = who or "for this machine only"
-    watched = f", watching {', '.join(map(shown_name, settings.sources))}" if settings.sources else ""
+    watched = f", watching {', '.join(shown_names(settings.sources))}" if settings.sources else ""
     kept = ", readings are kept" if settings.store else ", nothing is kept"
     shown = "localhost" if is_loopback(settings.host) else host
     return f"ferkit serves at http://{shown}:{listener.getsockname()[1]} ({who}{watched}{kept}). Ctrl-C stops it."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -51,6 +52,22 @@ def shown_name(source: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
+def shown_names(sources: Sequence[str]) -> list[str]:
+    """Names of sources, each its own: of those that look alike the second has " (2)" at its end, and so on.
+
+    Examples
+    --------
+    >>> shown_names(["rtsp://cam/live?channel=1", "rtsp://cam/live?channel=2", "0"])
+    ['rtsp://cam/live', 'rtsp://cam/live (2)', 'camera 0']
+    """
+    names: list[str] = []
+    for source in sources:
+        plain = shown_name(source)
+        others = (f"{plain} ({number})" for number in count(2))
+        names.append(plain if plain not in names else next(name for name in others if name not in names))
+    return names
+
+
 class Watcher(threading.Thread):
     """Watches one source until it ends or is told to stop.
 
@@ -63,20 +80,27 @@ class Watcher(threading.Thread):
         Takes rows for the store.
     pause : float, default=30
         Seconds before a source that failed is tried again.
+    shown : str or None, default=None
+        Name under which its readings are kept; by default its ``shown_name``.
     """
 
     def __init__(
-        self, source: str, model: Any, keep: Callable[[list[dict[str, Any]]], object], pause: float = PAUSE
+        self,
+        source: str,
+        model: Any,
+        keep: Callable[[list[dict[str, Any]]], object],
+        pause: float = PAUSE,
+        shown: str | None = None,
     ) -> None:
-        super().__init__(
-            name=f"ferkit-source-{shown_name(source)}", daemon=True
-        )  # a stuck camera may not keep the server alive
+        self._shown = shown or shown_name(source)
+        # a stuck camera may not keep the server alive
+        super().__init__(name=f"ferkit-source-{self._shown}", daemon=True)
         self._source, self._model, self._keep, self._pause = source, model, keep, pause
         self._stopped = threading.Event()
         self._watch: Watch | None = None
         self._clock = (0.0, 0)
         self._zero = 0.0
-        self.state = SourceState(source=shown_name(source), state="starting")
+        self.state = SourceState(source=self._shown, state="starting")
 
     def stop(self) -> None:
         """Tell it to stop."""
@@ -92,13 +116,13 @@ class Watcher(threading.Thread):
                 return
             except Exception as error:  # one camera may not take the server down, whatever its driver raises
                 reason = " ".join(str(error).split()) if isinstance(error, FerkitError) else type(error).__name__
-                reason = reason.replace(self._source, shown_name(self._source))
+                reason = reason.replace(self._source, self._shown)
                 if self._is_file_begun():  # read again, its readings would be kept twice
                     self._set(state="ended", reason=reason, people_now=0)
-                    log.error("%s: %s", shown_name(self._source), reason)
+                    log.error("%s: %s", self._shown, reason)
                     return
                 self._set(state="failed", reason=reason, people_now=0)
-                log.error("%s: %s Trying again in %g s.", shown_name(self._source), reason, self._pause)
+                log.error("%s: %s Trying again in %g s.", self._shown, reason, self._pause)
             self._stopped.wait(self._pause)
 
     def _is_file_begun(self) -> bool:
@@ -106,7 +130,7 @@ class Watcher(threading.Thread):
 
     def _look(self) -> None:
         self._watch = Watch(self._source, self._model, tell=self._tell)
-        self._sampler = Sampler(shown_name(self._source))  # its people are counted from 1 again
+        self._sampler = Sampler(self._shown)  # its people are counted from 1 again
         self._zero, self._clock = time.time(), (time.monotonic(), self.state.frames)
         if self._stopped.is_set():
             return
@@ -127,7 +151,7 @@ class Watcher(threading.Thread):
         self._set(state="watching", reason=None, **change)
 
     def _tell(self, text: str) -> None:
-        self._set(reason=text.replace(self._source, shown_name(self._source)))
+        self._set(reason=text.replace(self._source, self._shown))
 
     def _set(self, **change: Any) -> None:
         self.state = self.state.model_copy(update=change)

@@ -11,7 +11,7 @@ from ferkit.serve.limits import CORES, Rate, Slots
 from ferkit.serve.readings import columns
 from ferkit.serve.recognise import Recogniser
 from ferkit.serve.settings import Settings
-from ferkit.serve.sources import Watcher
+from ferkit.serve.sources import Watcher, shown_names
 from ferkit.serve.trends import ReadingStore
 from ferkit.serve.videos import Videos
 from ferkit.serve.work import Work
@@ -64,7 +64,10 @@ class State:
             journal = Journal(store, tidy=store.forget)
             journal.start()
         keep = journal.add if journal is not None else lambda rows: None
-        watchers = [Watcher(source, recogniser.model, keep) for source in settings.sources]
+        watchers = [
+            Watcher(source, recogniser.model, keep, shown=shown)
+            for source, shown in zip(settings.sources, shown_names(settings.sources), strict=True)
+        ]
         for watcher in watchers:
             watcher.start()
         return cls(

@@ -22,7 +22,7 @@ from ferkit.serve import create_app
 from ferkit.serve.journal import Journal
 from ferkit.serve.problems import Problem
 from ferkit.serve.readings import Sampler, columns
-from ferkit.serve.sources import Watcher
+from ferkit.serve.sources import Watcher, shown_names
 from ferkit.serve.trends import Query, ReadingStore, offsets
 from ferkit.sources import sample_video
 
@@ -307,6 +307,21 @@ def test_people_have_other_numbers_after_a_camera_comes_back(tmp_path):
     people = [row["person"] for row in kept]
     assert len(set(people)) == 4
     watcher.stop()
+
+
+def test_two_cameras_keep_two_names(tmp_path):
+    assert shown_names(["a/cam.mp4", "b/cam.mp4", "c/cam.mp4 (2)", "b/cam.mp4"]) == [
+        "cam.mp4",
+        "cam.mp4 (2)",
+        "cam.mp4 (2) (2)",
+        "cam.mp4 (3)",
+    ]
+    kept = []
+    sample_video(tmp_path / "hall.avi", ["happiness"], frames_each=2)
+    model = store_file.load(store_file.default_path())
+    watcher = Watcher(str(tmp_path / "hall.avi"), model, kept.extend, shown="hall (2)")
+    watcher._look()
+    assert {row["source"] for row in kept} == {watcher.state.source} == {"hall (2)"}
 
 
 def test_a_source_that_fails_is_said_and_tried_again(tmp_path):
