@@ -116,7 +116,7 @@ class Watcher(threading.Thread):
                 return
             except Exception as error:  # one camera may not take the server down, whatever its driver raises
                 reason = " ".join(str(error).split()) if isinstance(error, FerkitError) else type(error).__name__
-                reason = reason.replace(self._source, self._shown)
+                reason = self._without_secrets(reason)
                 if self._is_file_begun():  # read again, its readings would be kept twice
                     self._set(state="ended", reason=reason, people_now=0)
                     log.error("%s: %s", self._shown, reason)
@@ -151,7 +151,11 @@ class Watcher(threading.Thread):
         self._set(state="watching", reason=None, **change)
 
     def _tell(self, text: str) -> None:
-        self._set(reason=text.replace(self._source, self._shown))
+        self._set(reason=self._without_secrets(text))
+
+    def _without_secrets(self, text: str) -> str:
+        """The shown name in place of the address; a camera's number stays, because other numbers look like it."""
+        return text if self._source.isdigit() else text.replace(self._source, self._shown)
 
     def _set(self, **change: Any) -> None:
         self.state = self.state.model_copy(update=change)

@@ -337,6 +337,15 @@ def test_a_source_that_fails_is_said_and_tried_again(tmp_path):
     assert kept == []
 
 
+def test_what_a_camera_says_keeps_its_numbers():
+    watcher = Watcher("0", None, lambda rows: None)
+    watcher._tell("Got no frame from '0' for 10 s, expected one.")
+    assert watcher.state.reason == "Got no frame from '0' for 10 s, expected one."
+    watcher = Watcher("rtsp://me:secret@cam/1", None, lambda rows: None)
+    watcher._tell("Got the end of 'rtsp://me:secret@cam/1' after frame 1.")
+    assert watcher.state.reason == "Got the end of 'rtsp://cam/1' after frame 1."
+
+
 def test_a_file_that_breaks_off_is_not_read_twice(tmp_path, caplog):
     path = tmp_path / "part.avi"
     sample_video(path, ["neutral"], frames_each=12, fps=10, size=128)
