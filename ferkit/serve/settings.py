@@ -75,6 +75,10 @@ class Settings:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
                 raise InputError(f"Got trusted_proxies={proxy!r} ({error}), expected an address or network.") from error
+        for one in fields(Limits):
+            value = getattr(self.limits, one.name)
+            if value is not None and not value > 0:
+                raise InputError(f"Got limits: {one.name}={value!r}, expected more than 0.")
         if not self.public:
             return self
         usual = Limits()

@@ -168,6 +168,10 @@ def test_a_browser_signs_in_once(locked):
         ({"public": True, "sources": ("0",)}, "recognition only"),
         ({"retention_days": -1}, "more than 0"),
         ({"trusted_proxies": ("caddy",)}, "address or network"),
+        ({"limits": Limits(rate=0)}, "Got limits: rate=0, expected more than 0"),
+        ({"limits": Limits(frames_a_second=0.0)}, "Got limits: frames_a_second=0.0"),
+        ({"limits": Limits(streams=-3), "public": True}, "Got limits: streams=-3"),
+        ({"limits": Limits(idle_s=float("nan"))}, "Got limits: idle_s=nan"),
     ],
 )
 def test_settings_that_would_open_the_door_are_refused(settings, said):
