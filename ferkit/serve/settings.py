@@ -58,7 +58,9 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
 
     def check(self) -> Settings:
-        """The settings, with the limits of public mode; raises InputError where they contradict each other."""
+        """The settings, with a bare token and the limits of public mode; raises InputError where they contradict."""
+        if self.token is not None and self.token != self.token.strip():  # as read from a file that ends in a line break
+            return replace(self, token=self.token.strip()).check()
         if self.public and (self.token or self.store or self.sources):
             raise InputError("Got public together with a token, store or source, expected recognition only.")
         if not (self.public or self.token or is_loopback(self.host)):
@@ -68,6 +70,11 @@ class Settings:
             )
         if self.token is not None and len(self.token) < SHORTEST_TOKEN:
             raise InputError(f"Got a token of {len(self.token)} letters, expected at least {SHORTEST_TOKEN}.")
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise InputError(
+                "Got a token with letters that no client can send, expected ASCII letters, digits and signs. "
+                'Make one: python3 -c "import secrets; print(secrets.token_urlsafe(24))"'
+            )
         if self.retention_days is not None and not self.retention_days > 0:
             raise InputError(f"Got retention_days={self.retention_days!r}, expected more than 0.")
         for proxy in self.trusted_proxies:

@@ -168,6 +168,10 @@ def test_a_browser_signs_in_once(locked):
         ({"public": True, "sources": ("0",)}, "recognition only"),
         ({"retention_days": -1}, "more than 0"),
         ({"trusted_proxies": ("caddy",)}, "address or network"),
+        ({"token": "pässword enough"}, "no client can send"),
+        ({"token": "one two\nthree four"}, "no client can send"),
+        ({"token": "   short          "}, "of 5 letters, expected at least 12"),
+        ({"host": "0.0.0.0", "token": " \n"}, "without a token"),
         ({"limits": Limits(rate=0)}, "Got limits: rate=0, expected more than 0"),
         ({"limits": Limits(frames_a_second=0.0)}, "Got limits: frames_a_second=0.0"),
         ({"limits": Limits(streams=-3), "public": True}, "Got limits: streams=-3"),
@@ -177,6 +181,10 @@ def test_a_browser_signs_in_once(locked):
 def test_settings_that_would_open_the_door_are_refused(settings, said):
     with pytest.raises(InputError, match=said):
         Settings(**settings).check()
+
+
+def test_a_token_from_a_file_may_end_in_a_line_break():
+    assert Settings(token=f" {TOKEN}\r\n").check() == Settings(token=TOKEN)
 
 
 def test_settings_come_from_yaml_and_unknown_ones_are_refused(tmp_path):
