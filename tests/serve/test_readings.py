@@ -18,7 +18,7 @@ from ferkit.errors import FerkitError
 from ferkit.live import LiveReading
 from ferkit.live.sample import drawn_clip
 from ferkit.records import Reading
-from ferkit.serve import create_app
+from ferkit.serve import create_app, trends
 from ferkit.serve.journal import Journal
 from ferkit.serve.problems import Problem
 from ferkit.serve.readings import Sampler, columns
@@ -180,6 +180,16 @@ def test_days_begin_at_midnight_of_the_zone_also_where_clocks_change(store):
     assert offsets(change - 10, change + 10, "Europe/Berlin") == [(change, 3600), (change + 10, 7200)]
     with pytest.raises(Problem):
         offsets(0, 10, "Nowhere/Land")
+
+
+def test_utc_needs_no_files_of_zones(monkeypatch):
+    def missing(name):
+        raise trends.ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr(trends, "ZoneInfo", missing)
+    assert offsets(NOON, NOON + 3600, "UTC") == [(NOON + 3600, 0)]
+    with pytest.raises(Problem, match="Europe/Berlin"):
+        offsets(NOON, NOON + 3600, "Europe/Paris")
 
 
 def test_the_two_hours_of_one_name_stay_two(store):
