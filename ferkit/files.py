@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,18 @@ def default_folder() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ferkit"
     except RuntimeError:
         return _passing_folder()
+
+
+def writable_folder(name: str) -> Path:
+    """A folder inside the default one; where that cannot be written, one that lasts until the process ends."""
+    folder = default_folder() / name
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    folder = _passing_folder() / name
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ferkit.errors import DataError
-from ferkit.files import default_folder, replacing, write_whole
+from ferkit.files import default_folder, replacing, writable_folder, write_whole
 
 
 def test_the_default_folder_follows_the_desktop_rules(monkeypatch, tmp_path):
@@ -31,6 +31,17 @@ def test_a_user_without_a_home_has_a_folder_until_the_end():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not Path(done.stdout.strip()).exists()
+
+
+def test_where_the_default_folder_cannot_be_written_another_serves(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert writable_folder("nets") == tmp_path / "ferkit" / "nets"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    folder = writable_folder("nets")
+    assert folder.is_dir()
+    assert folder == writable_folder("nets")
+    assert tmp_path not in folder.parents
 
 
 @pytest.mark.parametrize("sync", [False, True])

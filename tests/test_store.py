@@ -420,6 +420,7 @@ def named(tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
 
     elsewhere("here")
+    monkeypatch.setattr(onnx, "_MEMORY", {})
     model = LogisticRegression().fit(np.arange(6.0)[:, None], list("aabbab"))
     model.network_hash_ = onnx.remember(b"a network")
     model.weights_hash_ = onnx.remember(b"its weights", suffix=".npz")
@@ -436,6 +437,16 @@ def test_networks_travel_with_the_model(named, tmp_path):
     store.load(path)
     assert onnx.find(model.network_hash_) == b"a network"
     assert onnx.find(model.weights_hash_, suffix=".npz") == b"its weights"
+
+
+def test_a_network_is_unpacked_also_where_there_is_no_cache(named, tmp_path):
+    model, elsewhere, _ = named
+    path = store.save(model, tmp_path / "m.ferkit")
+    (tmp_path / "file").touch()
+    elsewhere("file")
+    unpacked = store.network_file(path)
+    assert unpacked.read_bytes() == b"a network"
+    assert unpacked.with_suffix(".npz").read_bytes() == b"its weights"
 
 
 def test_a_network_that_is_gone(named, tmp_path):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import ferkit
 from ferkit.errors import ModelFileError
-from ferkit.files import default_folder, write_whole
+from ferkit.files import writable_folder, write_whole
 from ferkit.labels import ordered
 from ferkit.records import seen_hashes
 from ferkit.store.container import (
@@ -334,7 +334,7 @@ def _version(package: str) -> str | None:
 def network_file(path: str | Path) -> Path:
     """ONNX file of the network inside a model, with the weights for training beside it where the model has them.
 
-    Both are unpacked into ferkit's cache folder.
+    Both are unpacked into ferkit's cache folder; where that cannot be written, into one that goes with the process.
 
     Raises
     ------
@@ -353,9 +353,7 @@ def network_file(path: str | Path) -> Path:
         raise ModelFileError(
             f"Got {path} with {len(networks)} networks of its own, expected one, as in what ferkit fit cnn writes."
         )
-    folder = default_folder() / "unpacked"
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{networks[0]}.onnx"
+    target = writable_folder("unpacked") / f"{networks[0]}.onnx"
     for names, suffix in ((networks, ".onnx"), (weights[:1], ".npz")):
         for name in names:
             write_whole(target.with_suffix(suffix), find(name, suffix=suffix))
