@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ferkit.errors import FerkitError
-
 CAPACITY = 100_000
 """Readings that wait while the store fails; then the oldest are lost."""
 
@@ -20,7 +18,7 @@ EVERY = 0.5
 
 _BATCH = 5000
 _LONGEST_PAUSE = 10.0
-_TIDY = 3600.0
+_TIDY, _TIDY_AGAIN = 3600.0, 60.0
 
 log = logging.getLogger("ferkit.serve")
 
@@ -64,7 +62,7 @@ class Journal:
     every : float, default=0.5
         Seconds between writes.
     tidy : callable or None, default=None
-        Called at the start and then once an hour, to delete what is too old.
+        Called at the start and then once an hour, to delete what is too old; a minute after it failed.
 
     Examples
     --------
@@ -92,7 +90,7 @@ class Journal:
         self._stop = threading.Event()
         self._written = self._lost = 0
         self._failing: str | None = None
-        self._tidied = time.monotonic() - _TIDY
+        self._tidy_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="ferkit-journal", daemon=True)
 
     def start(self) -> None:
@@ -166,11 +164,11 @@ class Journal:
             self._cut()
 
     def _tidy_up(self) -> None:
-        now = time.monotonic()
-        if self._tidy is None or now - self._tidied < _TIDY:
+        if self._tidy is None or time.monotonic() < self._tidy_at:
             return
+        self._tidy_at = time.monotonic() + _TIDY
         try:
             self._tidy()
-            self._tidied = now
-        except FerkitError as error:
-            log.error("Old readings could not be deleted: %s", error)
+        except Exception as error:  # whatever a driver raises, the writer goes on
+            self._tidy_at = time.monotonic() + _TIDY_AGAIN
+            log.error("Old readings could not be deleted: %s", " ".join(str(error).split()))

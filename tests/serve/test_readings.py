@@ -92,6 +92,27 @@ def test_beyond_the_buffer_the_oldest_are_lost_counted_and_said(caplog):
     assert "30 were lost" in caplog.text
 
 
+def test_readings_that_cannot_be_deleted_are_said_once_and_writing_goes_on(caplog):
+    broken, tries = Broken(), []
+    broken.works = True
+
+    def tidy():
+        tries.append(1)
+        raise RuntimeError("the driver's own\nerror")
+
+    journal = Journal(broken, every=0.01, tidy=tidy)
+    journal.start()
+    until(lambda: tries)
+    journal.add([row(1)])
+    until(lambda: journal.status().written == 1)
+    time.sleep(0.1)
+    journal.close()
+    assert len(tries) == 1
+    assert [record.message for record in caplog.records] == [
+        "Old readings could not be deleted: the driver's own error"
+    ]
+
+
 def test_the_end_writes_what_waits():
     broken = Broken()
     broken.works = True
