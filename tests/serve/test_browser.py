@@ -149,7 +149,7 @@ def test_pictures_are_read_drawn_and_saved(server, page, tmp_path, photo):
     assert saved.value.path().read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_video_plays_when_it_is_read(server, page, tmp_path):
+def test_a_video_plays_when_it_is_read_though_an_answer_is_lost(server, page, tmp_path):
     import cv2
 
     from ferkit.live.sample import drawn_clip
@@ -159,10 +159,12 @@ def test_a_video_plays_when_it_is_read(server, page, tmp_path):
     for frame in drawn_clip(2):
         writer.write(frame.image[..., ::-1])
     writer.release()
+    page.route("**/api/videos/*", lambda route: route.abort(), times=1)
     page.goto(server.url + "/pictures")
     page.set_input_files("#files", {"name": "clip.avi", "mimeType": "video/x-msvideo", "buffer": path.read_bytes()})
     player = page.locator("video")
     player.wait_for()
+    assert page.locator(".note.bad").count() == 0
     player.evaluate("v => new Promise((ready) => { if (v.readyState > 1) ready(); v.onloadeddata = ready; v.load(); })")
     assert player.evaluate("v => [v.videoWidth, v.videoHeight]") == [640, 480]
 

@@ -198,7 +198,13 @@ async function readVideo(file, card) {
     for (let pause = 300; ["waiting", "reading"].includes(video.state) && !cancelled; pause = Math.min(SLOWEST, pause * 1.3)) {
       await new Promise((ready) => setTimeout(ready, pause));
       if (cancelled) return;
-      video = await call(`/api/videos/${video.id}`);
+      try {
+        video = await call(`/api/videos/${video.id}`);
+      } catch (error) {
+        if (error.status === 404) throw error; // the server has it no more
+        note.textContent = `${error.message} Asking again …`;
+        continue;
+      }
       if (video.progress) bar.value = video.progress;
       note.textContent = video.state === "waiting" ? "Waiting for its turn …" : `${Math.round(100 * video.progress)} %, ${video.frames} frames, ${counted(video.people).replace("face", "person").replace("persons", "people")}`;
     }
