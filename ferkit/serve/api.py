@@ -128,7 +128,7 @@ async def add_video(
 
 @router.get("/api/videos/{name}", tags=["videos"], responses=described(404))
 async def video(request: Request, name: str) -> Video:
-    """State of a video. An hour after it is done it is deleted."""
+    """State of a video. It is deleted an hour after it is done; before, when nobody has asked for ten minutes."""
     return state_of(request).videos.get(name)
 
 

@@ -24,6 +24,9 @@ from ferkit.serve.problems import Problem
 KEPT_S = 3600.0
 """Seconds for which a finished video is kept."""
 
+UNASKED_S = 600.0
+"""Seconds after which a video that nobody has asked about makes room: its page was closed."""
+
 _SLOWEST, _LEAST_S = 4.0, 60.0
 """Seconds that a second of the longest video may take, and those that any video may take."""
 
@@ -85,6 +88,7 @@ class _Job:
         self.video = Video(id=secrets.token_urlsafe(16), state="waiting")
         self.process: Process | None = None
         self.task: asyncio.Task[None] | None = None
+        self.asked = time.monotonic()
         self.finished: float | None = None
 
     def set(self, **change: Any) -> None:
@@ -162,6 +166,8 @@ class Videos:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _job(self, name: str) -> _Job:
+        if name in self._jobs:
+            self._jobs[name].asked = time.monotonic()
         self._tidy()
         if name not in self._jobs:
             raise Problem(404, "not_found", "Got the name of a video that is not here, expected one of yours.")
@@ -172,6 +178,14 @@ class Videos:
         for job in list(self._jobs.values()):
             if job.finished is not None and now - job.finished > KEPT_S:
                 self._forget(job)
+            elif job.finished is None and job.task is not None and now - job.asked > UNASKED_S:
+                self._drop(job, job.task)
+
+    def _drop(self, job: _Job, task: asyncio.Task[None]) -> None:
+        """Stop reading a video now, and delete it once its process has ended."""
+        del self._jobs[job.video.id]
+        task.add_done_callback(lambda _: self._forget(job))
+        task.cancel()
 
     def _forget(self, job: _Job) -> None:
         self._jobs.pop(job.video.id, None)

@@ -13,6 +13,7 @@ import pytest
 from ferkit import store
 from ferkit.serve import videos as module
 from ferkit.serve.limits import Limits
+from ferkit.serve.problems import Problem
 from ferkit.serve.video_job import Steady
 from ferkit.serve.videos import Videos
 
@@ -58,6 +59,34 @@ def test_a_video_that_takes_too_long_is_ended_and_the_next_has_its_turn(monkeypa
         await videos.close()
 
     asyncio.run(scene())
+
+
+def test_a_video_that_nobody_asks_about_makes_room(monkeypatch, tmp_path):
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+
+    async def endless(self, job):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Videos, "_read", endless)
+
+    async def scene():
+        videos = made()
+        first, second = [(await videos.add(io.BytesIO(BYTES), "me")).id for _ in range(2)]
+        await asyncio.sleep(0.02)
+        assert [videos.get(name).state for name in (first, second)] == ["reading", "waiting"]
+        folder = videos._jobs[first].folder
+        for job in videos._jobs.values():
+            job.asked -= module.UNASKED_S + 1
+        assert videos.get(second).state == "waiting"  # whoever asks late is not too late
+        await asyncio.sleep(0.02)
+        assert videos.get(second).state == "reading"
+        assert not folder.exists()
+        with pytest.raises(Problem):
+            videos.get(first)
+        await videos.close()
+
+    asyncio.run(scene())
+    assert not list(tmp_path.iterdir())
 
 
 def test_why_a_process_ended_without_a_reason_is_in_the_log(monkeypatch, tmp_path, caplog):
