@@ -199,7 +199,7 @@ class NetworkFeatures(FaceFeatures):
 
     def _views(self) -> list[tuple[int | None, int]]:
         """Size and step along the columns of each view; -1 is the mirror image."""
-        sizes = self.size if isinstance(self.size, (list, tuple)) else [self.size]
+        sizes: Any = self.size if isinstance(self.size, (list, tuple)) else [self.size]
         return [(size, turned) for size in sizes for turned in ((1, -1) if self.mirror else (1,))]
 
     def _view(self, network: OnnxNetwork, crops: NDArray[np.uint8], size: int | None) -> NDArray[np.float32]:
@@ -254,7 +254,7 @@ class NetworkFeatures(FaceFeatures):
 
 
 def _is_length(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)
 
 
 def spread_cells(cells: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

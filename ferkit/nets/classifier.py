@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from ferkit.augment import Augment
 from ferkit.errors import InputError, check_flags
 from ferkit.features.onnx import find, open_network, remember
-from ferkit.files import default_folder, write_whole
+from ferkit.files import writable_folder, write_whole
 from ferkit.labels import canonical
 from ferkit.nets.backend import keras as load_keras
 from ferkit.nets.build import STRIDES, WIDTHS
@@ -387,9 +387,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Where the checkpoint is written."""
         if self.checkpoint != "cache":
             return None if self.checkpoint is None else Path(self.checkpoint)
-        folder = default_folder() / "trainings"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{sha256(stamp.encode()).hexdigest()[:16]}.npz"
+        return writable_folder("trainings") / f"{sha256(stamp.encode()).hexdigest()[:16]}.npz"
 
     def _keep(self, weights: Weights) -> None:
         note = "Trained with ferkit; the faces it was trained on may limit its use."

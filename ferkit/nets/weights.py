@@ -57,7 +57,7 @@ class Weights:
 
     def model(self, **options: Any) -> Any:
         """Keras model that holds these weights; ``options`` go to `build`."""
-        shape = {"widths": self.widths, "strides": self.strides, "input_size": self.input_size}
+        shape: dict[str, Any] = {"widths": self.widths, "strides": self.strides, "input_size": self.input_size}
         model = build(len(self.labels), **shape | options)
         put_arrays(model, self.arrays)
         return model
