@@ -22,7 +22,7 @@ from ferkit.recipe.build import build, describe
 from ferkit.recipe.material import Material, Progress, extract, silent
 from ferkit.recipe.rows import Rows, check_classes, check_groups, divide, relabelled, wanted
 from ferkit.recipe.schema import Recipe
-from ferkit.recipe.search import best_settings
+from ferkit.recipe.search import best_on_fusion_rows, best_settings
 from ferkit.records import Faces, Features, seen_hashes
 from ferkit.sources import Dataset
 
@@ -97,7 +97,8 @@ def fit(
     """Fit a recipe on a data set.
 
     Faces are found once, near-duplicates are kept on one side of every split, features are computed once, settings are
-    searched for on the training rows, and the model is fitted.
+    searched for on the training rows (on the fusion rows where a network has seen the training rows), and the model is
+    fitted.
 
     Parameters
     ----------
@@ -175,7 +176,7 @@ def fit_material(
     tell(f"model ({recipe.model.kind})", 0, 0)
     _fit_model(pipeline[-1], X, y, groups, fusion, _votes(material, rows.train, y))
     tell("validation", 0, 0)
-    validation = _validate(pipeline, material, rows) if validate else None
+    validation = _validate(recipe, pipeline, material, rows) if validate else None
     if jobs is not None:
         _work_alone(pipeline)
     manifest = _manifest(recipe, pipeline, material, rows) | found
@@ -238,7 +239,7 @@ def _train_rows(
         tell("features: fit", 0, 0)
         union.fit(faces, y)
     fusion = None
-    if registry.fuses(recipe.model.kind) and len(rows.held_out):
+    if _fuses(recipe, rows):
         fusion = np.repeat([False, True], [len(y), len(rows.held_out)])
         faces = Faces.merge([faces, material.faces[rows.held_out]])
         y = np.concatenate([y, material.labels[rows.held_out]])
@@ -278,6 +279,16 @@ def _augmented(recipe: Recipe, faces: Faces, y: NDArray[Any], groups: NDArray[An
     return more, labels, np.concatenate([groups] * (1 + copies))
 
 
+def _fuses(recipe: Recipe, rows: Rows) -> bool:
+    """Whether the held-out rows fit a fusion."""
+    return registry.fuses(recipe.model.kind) and len(rows.held_out) > 0
+
+
+def _fusion_rows_choose(recipe: Recipe, rows: Rows) -> bool:
+    """Whether a search scores the fusion rows, because a network is over-sure of the training rows."""
+    return recipe.search is not None and _fuses(recipe, rows) and rows.memorised > 0
+
+
 def _cross_fits(model: Any, rows: Rows) -> bool:
     """Whether a model is fitted on parts of the training rows too, for its calibration or its fusion."""
     takes = signature(model.fit).parameters
@@ -312,9 +323,8 @@ def _fit_model(
 def _search(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows, tell: Progress) -> dict[str, Any]:
     """Best settings, which are also set in the pipeline. Pictures are not augmented here."""
     assert recipe.search is not None
-    fuse = registry.fuses(recipe.model.kind) and len(rows.held_out) > 0
-    used = np.concatenate([rows.train, rows.held_out]) if fuse else rows.train
-    fusion = np.isin(used, rows.held_out) if fuse else None
+    on_fusion_rows = _fusion_rows_choose(recipe, rows)
+    used = np.concatenate([rows.train, rows.held_out]) if on_fusion_rows else rows.train
     faces, y, groups = material.faces[used], material.labels[used], rows.groups[used]
     union = pipeline.named_steps["features"]
     if union == "passthrough" or any(path.startswith("features__") for path in recipe.search.params):
@@ -324,13 +334,18 @@ def _search(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows, 
         X = union.fit(material.faces[rows.train], material.labels[rows.train]).transform(faces)
         steps = pipeline.steps[2:]
     tell(f"search ({recipe.search.kind}, {len(recipe.search.params)} settings)", 0, 0)
-    best, score = best_settings(recipe.search, Pipeline(steps), X, y, groups, fusion, recipe.seed)
+    if on_fusion_rows:
+        fusion = np.isin(used, rows.held_out)
+        best, score = best_on_fusion_rows(recipe.search, Pipeline(steps), X, y, groups, fusion, recipe.seed)
+    else:
+        best, score = best_settings(recipe.search, Pipeline(steps), X, y, groups, recipe.seed)
     pipeline.set_params(**best)
     named = {path.replace("__", "."): value for path, value in best.items()}
-    return {"search": {"best": named, "score": score, "metric": recipe.search.score}}
+    scored = rows.held_out_name if on_fusion_rows else "folds of the training rows"
+    return {"search": {"best": named, "score": score, "metric": recipe.search.score, "rows": scored}}
 
 
-def _validate(pipeline: Pipeline, material: Material, rows: Rows) -> Validation | None:
+def _validate(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows) -> Validation | None:
     if not len(rows.held_out):
         return None
     faces, y, groups = material.faces[rows.held_out], material.labels[rows.held_out], rows.groups[rows.held_out]
@@ -344,6 +359,8 @@ def _validate(pipeline: Pipeline, material: Material, rows: Rows) -> Validation 
     if "fusion" in signature(model.fit).parameters:
         proba = model.cross_fitted(X, y, groups=groups)
         data += ", cross-fitted"
+        if _fusion_rows_choose(recipe, rows):
+            data += "; these rows also chose the settings"
     else:
         proba = model.predict_proba(X)
     classes = ordered(str(label) for label in model.classes_)

@@ -39,6 +39,8 @@ class Rows:
         Training rows left out because a held-out row is a near-duplicate.
     seen : int
         Rows left out because they were to fit the fusion or to score, and a network was trained on them.
+    memorised : int
+        Training rows that a network was trained on.
     held_out_name : str
         What the held-out rows are.
     note : str
@@ -50,6 +52,7 @@ class Rows:
     groups: NDArray[np.intp]
     twins: int
     seen: int
+    memorised: int
     held_out_name: str
     note: str = ""
 
@@ -115,7 +118,7 @@ def divide(
     name : str
         What is held out, as ``wanted`` says it.
     seen : ndarray of shape (n,), dtype bool
-        Rows that a network of the features was trained on; it would be over-sure of them.
+        Rows that a network was trained on; it would be over-sure of them.
 
     Raises
     ------
@@ -152,8 +155,16 @@ def divide(
     check_classes(labels, train, held_out)
     if fuses and held_out.any():
         _check_fusion(labels, groups, train, held_out, name)
-    n_twins, n_seen = int(twins.sum()), int(over_sure.sum())
-    return Rows(np.flatnonzero(train), np.flatnonzero(held_out), groups, n_twins, n_seen, name, note)
+    return Rows(
+        train=np.flatnonzero(train),
+        held_out=np.flatnonzero(held_out),
+        groups=groups,
+        twins=int(twins.sum()),
+        seen=int(over_sure.sum()),
+        memorised=int((train & seen).sum()),
+        held_out_name=name,
+        note=note,
+    )
 
 
 def _check_fusion(

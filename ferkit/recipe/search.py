@@ -1,14 +1,15 @@
-"""The ``search:`` block: settings tried with scikit-learn's searches."""
+"""The ``search:`` block: settings tried on the training rows, or on rows that fit a fusion."""
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 
 from ferkit.model.folds import fold_of
@@ -16,66 +17,77 @@ from ferkit.recipe.schema import Search
 
 
 def best_settings(
+    search: Search, pipeline: Pipeline, X: Any, y: NDArray[Any], groups: NDArray[Any], seed: int
+) -> tuple[dict[str, Any], float]:
+    """Settings with the best score in cross-validation, in which groups stay whole, and the score.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Unfitted; its last step is ``model``. A model that fuses does so out of fold.
+    X : Faces or Features of n rows
+        Training rows.
+    """
+    every = np.arange(len(y))
+    fold = fold_of(np.unique(y, return_inverse=True)[1], groups, search.folds, seed)
+    splits = [(every[fold != i], every[fold == i]) for i in range(fold.max() + 1)]
+    common = {"scoring": search.score, "cv": splits, "refit": False, "error_score": "raise"}
+    params = _params(search)
+    if search.kind == "grid":
+        found: Any = GridSearchCV(pipeline, params, **common)
+    else:
+        found = RandomizedSearchCV(pipeline, params, n_iter=_trials(search), random_state=seed, **common)
+    takes_groups = "groups" in signature(pipeline[-1].fit).parameters
+    found.fit(X, y, **({"model__groups": groups} if takes_groups else {}))
+    return dict(found.best_params_), float(found.best_score_)
+
+
+def best_on_fusion_rows(
     search: Search,
     pipeline: Pipeline,
     X: Any,
     y: NDArray[Any],
     groups: NDArray[Any],
-    fusion: NDArray[np.bool_] | None,
+    fusion: NDArray[np.bool_],
     seed: int,
 ) -> tuple[dict[str, Any], float]:
-    """Settings with the best score, and the score.
+    """Settings whose cross-fitted fusion scores best, and the score.
 
-    A model without fusion rows is scored by cross-validation in which groups stay whole. A model with them is scored
-    by its cross-fitted fusion: folds of the training rows would show it networks that have seen every row.
+    For networks that have seen the training rows: folds of these would show them sure of every row.
 
     Parameters
     ----------
     pipeline : Pipeline
-        Unfitted; its last step is ``model``.
+        Unfitted; its last step is ``model``. What stands before it is fitted on the training rows only.
     X : Faces or Features of n rows
-        Training rows, and the fusion rows where there are any.
-    fusion : ndarray of shape (n,), dtype bool, or None
+        Training rows and fusion rows.
+    fusion : ndarray of shape (n,), dtype bool
         Fusion rows.
     """
-    every = np.arange(len(y))
-    if fusion is None:
-        fold = fold_of(np.unique(y, return_inverse=True)[1], groups, search.folds, seed)
-        splits = [(every[fold != i], every[fold == i]) for i in range(fold.max() + 1)]
-        scoring: Any = search.score
-    else:
-        splits = [(every, every[fusion])]
-        scoring = _CrossFitted(search.score, groups[fusion])
-    common = {"scoring": scoring, "cv": splits, "refit": False, "error_score": "raise"}
-    params = {path: list(values) for path, values in search.params.items()}
-    if search.kind == "grid":
-        found: Any = GridSearchCV(pipeline, params, **common)
-    else:
-        n = int(np.prod([len(values) for values in params.values()]))
-        found = RandomizedSearchCV(pipeline, params, n_iter=min(search.iterations, n), random_state=seed, **common)
-    known = {"model__groups": groups, "model__fusion": fusion}
-    found.fit(X, y, **{name: rows for name, rows in known.items() if rows is not None and _takes(pipeline, name)})
-    return dict(found.best_params_), float(found.best_score_)
+    base, rows = np.flatnonzero(~fusion), np.flatnonzero(fusion)
+    params = _params(search)
+    tried: Any = ParameterGrid(params)
+    if search.kind != "grid":
+        tried = ParameterSampler(params, _trials(search), random_state=seed)
+    best, best_score = {}, -np.inf
+    for settings in tried:
+        trial = clone(pipeline).set_params(**settings)
+        features = X if len(trial) == 1 else trial[:-1].fit(X[base], y[base]).transform(X)
+        model, held_out = trial[-1].fit(features, y, fusion=fusion, groups=groups), features[rows]
+        answers = _Answers(model.classes_, model.cross_fitted(held_out, y[rows], groups=groups[rows]))
+        score = float(get_scorer(search.score)(answers, held_out, y[rows]))
+        if score > best_score:
+            best, best_score = dict(settings), score
+    return best, best_score
 
 
-def _takes(pipeline: Pipeline, name: str) -> bool:
-    from inspect import signature
-
-    return name.partition("__")[2] in signature(pipeline[-1].fit).parameters
+def _params(search: Search) -> dict[str, list[Any]]:
+    return {path: list(values) for path, values in search.params.items()}
 
 
-class _CrossFitted:
-    """Score of a fitted pipeline on its own fusion rows, with the fusion fitted on the other rows each time."""
-
-    def __init__(self, score: str, groups: NDArray[Any]) -> None:
-        self.score = score
-        self.groups = groups
-
-    def __call__(self, pipeline: Pipeline, X: Any, y: NDArray[Any]) -> float:
-        features = pipeline[:-1].transform(X) if len(pipeline) > 1 else X
-        model = pipeline[-1]
-        answers = _Answers(model.classes_, model.cross_fitted(features, y, groups=self.groups))
-        return float(get_scorer(self.score)(answers, features, y))
+def _trials(search: Search) -> int:
+    """How many settings a random search tries."""
+    return min(search.iterations, int(np.prod([len(values) for values in search.params.values()])))
 
 
 class _Answers(ClassifierMixin, BaseEstimator):

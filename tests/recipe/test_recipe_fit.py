@@ -10,7 +10,7 @@ from PIL import Image
 from ferkit import recipe, store
 from ferkit.errors import DataError, InputError, RecipeError
 from ferkit.faces import FaceDetector, FaceExtractor
-from ferkit.features import FeatureCache, NetworkFeatures
+from ferkit.features import FamilyUnion, FeatureCache, NetworkFeatures
 from ferkit.model import LinearSVM
 from ferkit.recipe.rows import _share, check_classes, check_groups, divide, wanted
 from ferkit.records import Faces, seen_hashes
@@ -397,14 +397,39 @@ def test_a_search_over_features(people):
     assert families["hog"].cell == fitted.manifest["search"]["best"]["features.hog.cell"]
 
 
-def test_a_search_of_a_model_that_fuses_uses_the_cross_fitted_score(people):
-    text = STACKED.replace("family", "family, bases: {hog: linear_svm}")
-    text += "search: {params: {model.bases.hog.C: [1.0e-3, 0.1]}}"
-    fitted = recipe.fit(recipe.loads(text), people)
+FUSED_SEARCH = "features: {hog: {cell: 16}}\nmodel: {stacking: {weights: family}}\nsearch: {folds: 2, params: "
+
+
+def seen_by(monkeypatch, pictures):
+    """A network of the recipe was trained on these."""
+    fit = sys.modules["ferkit.recipe.fit"]  # ferkit.recipe.fit itself is the function
+    monkeypatch.setattr(fit, "seen_by_networks", lambda _: seen_hashes(pictures))
+
+
+def test_a_search_of_a_model_that_fuses_stays_in_the_training_rows(people):
+    chosen = recipe.loads(FUSED_SEARCH + "{features.hog.cell: [16, 24]}}")
+    fitted = recipe.fit(chosen, people)
+    assert fitted.manifest["search"]["rows"] == "folds of the training rows"
+    assert fitted.validation.data == "PublicTest, cross-fitted"
+    other = people.labels.copy()
+    rows = people.splits == "PublicTest"
+    other[rows] = np.roll(other[rows], 1)
+    again = recipe.fit(chosen, dataclasses.replace(people, labels=other))
+    assert again.manifest["search"] == fitted.manifest["search"], "held-out labels chose no setting"
+
+
+@pytest.mark.parametrize("kind", ["grid", "random"])
+def test_settings_that_the_fusion_rows_chose_are_said(people, monkeypatch, kind):
+    fitted_on, fit = [], FamilyUnion.fit
+    monkeypatch.setattr(FamilyUnion, "fit", lambda self, X, y=None: fitted_on.append(len(X)) or fit(self, X, y))
+    seen_by(monkeypatch, people.split("Training").pictures)
+    fitted = recipe.fit(recipe.loads(FUSED_SEARCH + f"{{features.hog.cell: [16, 24]}}, kind: {kind}}}"), people)
+    assert set(fitted_on) == {fitted.manifest["rows"]["train"]}, "fusion rows fit no features"
+    assert fitted.manifest["search"]["rows"] == "PublicTest"
     held_out = fitted.validation
+    assert held_out.data == "PublicTest, cross-fitted; these rows also chose the settings"
     accuracy = (np.array(held_out.classes)[held_out.proba.argmax(axis=1)] == held_out.y).mean()
     assert fitted.manifest["search"]["score"] == pytest.approx(accuracy)
-    assert fitted.pipeline.named_steps["model"].bases["hog"].C in (1e-3, 0.1)
 
 
 def test_the_licence_of_the_68_points_is_noted():
