@@ -118,7 +118,7 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     from ferkit.evaluate.text import comparison
 
     opened, other = store.load(ask.model), None if ask.against is None else store.load(ask.against)
-    dataset = _load(ask)
+    dataset, elsewhere = _load(ask)
     if ask.split is None and dataset.split_names:
         click.echo(f"All parts are scored: {', '.join(dataset.split_names)} (one of them: --split NAME).", err=True)
     for model, name in ((opened, str(opened.path)), (other, ask.against)):
@@ -135,6 +135,7 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     with _progress(len(dataset), "Reading faces") as advance:
         result = evaluate_dataset(opened, dataset, progress=advance, **options)
     figures = {"data": ask.data, "split": ask.split, "model": str(opened.path)} | result.figures(ask.seed)
+    figures["persons_in_other_splits"] = elsewhere
     click.echo(f"{table(figures)}\n\n{confusion_table(figures)}")
     if other is not None:
         theirs = evaluate_dataset(other, dataset[result.rows], **options)
@@ -150,13 +151,20 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     return result.skipped
 
 
-def _load(ask: Ask) -> Any:
+def _load(ask: Ask) -> tuple[Any, int]:
+    """What is to be scored, and how many persons of it have pictures in other splits of the set too."""
     from ferkit import sources
 
-    dataset = sources.load(ask.data, ask.split, subjects_from_names=ask.subjects_from_names)
+    whole = sources.load(ask.data, subjects_from_names=ask.subjects_from_names)
+    dataset = whole if ask.split is None else whole.split(ask.split)
+    elsewhere: set[str] = set()
+    if whole.subjects is not None:
+        scored = set(dataset.splits)
+        others = (own for own, split in zip(whole.subjects, whole.splits, strict=True) if split not in scored)
+        elsewhere = set(dataset.subjects).intersection(others) - {""}
     for hint, path in (("--json", ask.json_file), ("--predictions", ask.predictions)):
         check_pictures(path, ask.data, dataset, hint)
-    return dataset
+    return dataset, len(elsewhere)
 
 
 def _keep(ask: Ask, figures: dict[str, Any], answers: Any) -> None:
@@ -210,7 +218,7 @@ def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
     checked = recipes.load(str(ask.recipe), ask.sets)
     steps = Steps()
     found = cross_validate(
-        checked, _load(ask), ask.folds or 5, seed=ask.seed, jobs=ask.jobs, cache=cache_of(ask.cache), progress=steps
+        checked, _load(ask)[0], ask.folds or 5, seed=ask.seed, jobs=ask.jobs, cache=cache_of(ask.cache), progress=steps
     )
     steps.close()
     figures = {"data": ask.data, "split": ask.split, "recipe": checked.name} | found.figures(ask.seed)
@@ -231,6 +239,11 @@ def notes(figures: dict[str, Any]) -> list[str]:
         said.append(
             f"Warning: {fusion} of these faces fitted the model's fusion: the figures are a little too good; "
             "ferkit fit reports them cross-fitted."
+        )
+    if figures["persons_in_other_splits"]:
+        said.append(
+            f"{figures['persons_in_other_splits']} persons of these faces have pictures in other splits of the set: "
+            "a model trained on those knows them, and strangers will be harder."
         )
     if figures["cropped"]:
         said.append(f"{figures['cropped']} pictures taken as already cropped (change: --cropped no).")

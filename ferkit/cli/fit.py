@@ -93,7 +93,10 @@ def fit(
     if predictions:
         _save_predictions(fitted, predictions)
     if json_file:
-        rows = {name: fitted.manifest.get(name) for name in ("name", "data", "rows", "classes", "search", "skipped")}
+        rows = {
+            name: fitted.manifest.get(name)
+            for name in ("name", "data", "rows", "classes", "search", "notes", "skipped")
+        }
         write_whole(json_file, json.dumps(rows | {"metrics": metrics}, indent=2) + "\n")
     if fitted.manifest["rows"]["skipped"]:
         ctx.exit(1)
@@ -186,6 +189,8 @@ def _report(fitted: Fitted, dataset: Dataset, metrics: dict[str, Any] | None, pa
         click.echo(f"  skipped {line}", err=True)
     if rows["not_found"]:
         click.echo(f"no face found in {rows['not_found']} pictures: their middle was used")
+    for note in fitted.manifest["notes"]:
+        click.echo(f"note: {note}")
     if best := fitted.manifest.get("search"):
         settings = ", ".join(f"{name}={value}" for name, value in best["best"].items())
         click.echo(f"search: {settings} ({best['metric']} {best['score']:.4f})")

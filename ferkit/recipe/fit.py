@@ -390,13 +390,26 @@ def _manifest(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows
             "held_out": len(rows.held_out),
             "twins_left_out": rows.twins,
             "seen_by_a_network": rows.seen,
+            "persons_on_both_sides": rows.shared_persons,
             "skipped": len(material.skipped),
             "not_found": int((~found).sum()),
         },
         "classes": {label: int((labels == label).sum()) for label in ordered(labels.tolist())},
         "skipped": [f"{name}: {reason}" for name, reason in material.skipped[:100]],
+        "notes": _notes(recipe, pipeline[-1], rows),
         "licence": _licence(recipe),
     }
+
+
+def _notes(recipe: Recipe, model: Any, rows: Rows) -> list[str]:
+    """What makes the model or its validation figure look better than it is, one sentence each."""
+    said = []
+    if rows.shared_persons:
+        said.append(
+            f"{rows.shared_persons} persons have pictures both in the training rows and in {rows.held_out_name}: "
+            "the model knows their faces, and strangers will be harder."
+        )
+    return said
 
 
 def _fingerprint(material: Material, used: NDArray[np.intp]) -> str:

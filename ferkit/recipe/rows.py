@@ -41,6 +41,8 @@ class Rows:
         Rows left out because they were to fit the fusion or to score, and a network was trained on them.
     memorised : int
         Training rows that a network was trained on.
+    shared_persons : int
+        Persons with training rows and held-out rows; a share never parts a person, a split of the set may.
     held_out_name : str
         What the held-out rows are.
     note : str
@@ -53,6 +55,7 @@ class Rows:
     twins: int
     seen: int
     memorised: int
+    shared_persons: int
     held_out_name: str
     note: str = ""
 
@@ -155,6 +158,7 @@ def divide(
     check_classes(labels, train, held_out)
     if fuses and held_out.any():
         _check_fusion(labels, groups, train, held_out, name)
+    persons = set() if subjects is None else (set(subjects[train]) & set(subjects[held_out])) - {""}
     return Rows(
         train=np.flatnonzero(train),
         held_out=np.flatnonzero(held_out),
@@ -162,6 +166,7 @@ def divide(
         twins=int(twins.sum()),
         seen=int(over_sure.sum()),
         memorised=int((train & seen).sum()),
+        shared_persons=len(persons),
         held_out_name=name,
         note=note,
     )

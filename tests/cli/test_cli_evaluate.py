@@ -114,6 +114,15 @@ def test_splits_are_listed_and_chosen(call):
     assert "Got split='holiday'" in wrong.stderr
 
 
+def test_persons_of_other_splits_are_counted(call, folder, tmp_path):
+    for i, path in enumerate(sorted(folder.glob("*/*/*.png"))):
+        path.rename(path.with_name(f"person{'abcde'[i % 5]}_{i}.png"))
+    done = call("--split", "PublicTest", "--subjects-from-names", "--json", tmp_path / "out.json")
+    assert "5 persons of these faces have pictures in other splits of the set: a model" in done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["persons_in_other_splits"] == 5
+    assert "other splits" not in call("--subjects-from-names").stderr
+
+
 def test_two_models_are_compared_row_by_row(call, models, tmp_path):
     done = call("--against", models / "poor.ferkit", "--json", tmp_path / "out.json")
     assert done.exit_code == 0, done.output

@@ -106,6 +106,18 @@ def test_a_search_is_reported(run):
     assert "search: model.C=0.1 (accuracy 0." in done.output
 
 
+def test_persons_on_both_sides_are_said(run, tmp_path):
+    people = sample(n=70, seed=2)
+    lines = ["image,label,split,subject"]
+    for i, face in enumerate(people.pictures):
+        Image.fromarray(face).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{people.labels[i]},{people.splits[i]},ann")
+    (tmp_path / "people.csv").write_text("\n".join(lines))
+    done = run("fit", "hog_svm", *QUICK[:4], "--data", "people.csv", "--set", "model.calibrate=false", "-o", "m.ferkit")
+    assert done.exit_code == 0, done.output
+    assert "note: 1 persons have pictures both in the training rows and in PublicTest" in done.stdout
+
+
 def test_folders_of_pictures_with_broken_ones(run, tmp_path):
     people = sample(n=70, seed=2)
     for i in range(70):

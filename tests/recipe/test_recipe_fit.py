@@ -432,6 +432,18 @@ def test_settings_that_the_fusion_rows_chose_are_said(people, monkeypatch, kind)
     assert fitted.manifest["search"]["score"] == pytest.approx(accuracy)
 
 
+def test_persons_on_both_sides_of_a_split_are_counted(people):
+    assert recipe.fit(recipe.loads(SMALL), people).manifest["rows"]["persons_on_both_sides"] == 0
+    subjects = people.subjects.copy()
+    known, held_out = (sorted(set(people.split(name).subjects)) for name in ("Training", "PublicTest"))
+    for person, same in zip(held_out[:2], known, strict=False):
+        subjects[subjects == person] = same
+    parted = recipe.fit(recipe.loads(SMALL), dataclasses.replace(people, subjects=subjects)).manifest
+    assert parted["rows"]["persons_on_both_sides"] == 2
+    assert parted["notes"][0].startswith("2 persons have pictures both in the training rows and in PublicTest:")
+    assert parted["rows"]["train"] == len(people.split("Training")), "the split is the user's word"
+
+
 def test_the_licence_of_the_68_points_is_noted():
     from ferkit.recipe.fit import _licence
 
