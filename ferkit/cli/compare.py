@@ -29,7 +29,8 @@ def compare(
     """Test which of several models is right more often, on the same pictures.
 
     FILE is a CSV that ferkit evaluate or ferkit fit wrote with --predictions, or a model. Every two are compared by
-    McNemar's exact test, also after Holm's correction for so many tests, and by a bootstrap of the difference.
+    McNemar's exact test, or a sign-flip test where persons or clusters have several pictures, also after Holm's
+    correction for so many tests, and by a bootstrap of the difference.
 
     \b
     ferkit compare hybrid.csv handcrafted.csv network.csv

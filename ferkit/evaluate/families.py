@@ -46,7 +46,7 @@ def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: in
     -------
     list of dict
         One a family: ``family``, ``alone`` and ``without`` (accuracies), ``loss`` (accuracy of the whole less that
-        without it), ``loss_ci`` and ``p_value`` (McNemar) of that.
+        without it), ``loss_ci``, ``p_value`` and ``test`` of that, as ``compare`` gives them.
     """
     if not can_ablate(model):
         raise InputError(f"Got a {type(model.pipeline[-1]).__name__}, expected a Stacking of two or more families.")
@@ -66,6 +66,7 @@ def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: in
                 "loss": paired["difference"],
                 "loss_ci": paired["difference_ci"],
                 "p_value": paired["p_value"],
+                "test": paired["test"],
             }
         )
     return found

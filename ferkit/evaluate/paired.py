@@ -1,4 +1,4 @@
-"""Two models on the same rows: McNemar's exact test and a bootstrap of the difference."""
+"""Two models on the same rows: an exact test and a bootstrap of the difference."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
+from numpy.typing import NDArray
+from scipy.stats import binom, binomtest
 
 from ferkit.errors import DataError, InputError
 from ferkit.evaluate.bootstrap import accuracy_interval, mean_interval
 from ferkit.evaluate.predictions import Predictions
+
+MCNEMAR, SIGN_FLIP = "McNemar", "sign-flip"
 
 
 def compare(right: Any, other_right: Any, groups: Any = None, seed: int = 0) -> dict[str, Any]:
@@ -22,7 +25,7 @@ def compare(right: Any, other_right: Any, groups: Any = None, seed: int = 0) -> 
     right, other_right : array-like of shape (n,), dtype bool
         Whether each model is right on each row.
     groups : array-like of shape (n,) or None, default=None
-        Persons or clusters of near-duplicates: the interval then draws whole groups.
+        Persons or clusters of near-duplicates: the interval then draws whole groups, and the test flips them whole.
     seed : int, default=0
         For the interval.
 
@@ -30,12 +33,19 @@ def compare(right: Any, other_right: Any, groups: Any = None, seed: int = 0) -> 
     -------
     dict
         ``n``, ``accuracy`` and ``other_accuracy``, ``difference`` of the two with its 95 % interval
-        ``difference_ci``, ``only_this`` and ``only_other`` (rows that one alone gets right) and McNemar's exact
-        two-sided ``p_value``.
+        ``difference_ci``, ``only_this`` and ``only_other`` (rows that one alone gets right), ``p_value``, exact and
+        two-sided, and its ``test``: "McNemar", or "sign-flip" where groups hold several rows.
+
+    Notes
+    -----
+    McNemar's test takes every row for an observation of its own. The sign-flip test asks how often so large a
+    difference comes about when the two models change places in each group at random; of groups of one row it is
+    McNemar's.
 
     References
     ----------
     McNemar: Note on the sampling error of the difference between correlated proportions or percentages (1947).
+    Fisher: The Design of Experiments (1935), for the sign-flip test.
 
     Examples
     --------
@@ -47,17 +57,53 @@ def compare(right: Any, other_right: Any, groups: Any = None, seed: int = 0) -> 
     if one.shape != two.shape or one.ndim != 1 or len(one) == 0:
         raise InputError(f"Got answers with shapes {one.shape} and {two.shape}, expected the same rows, at least 1.")
     only_this, only_other = int((one & ~two).sum()), int((two & ~one).sum())
-    differ = only_this + only_other
+    difference = one.astype(int) - two.astype(int)
+    p_value, test = _tested(difference, groups)
     return {
         "n": len(one),
         "accuracy": float(one.mean()),
         "other_accuracy": float(two.mean()),
         "difference": (only_this - only_other) / len(one),
-        "difference_ci": list(mean_interval(one.astype(int) - two.astype(int), groups, seed)),
+        "difference_ci": list(mean_interval(difference, groups, seed)),
         "only_this": only_this,
         "only_other": only_other,
-        "p_value": float(binomtest(only_this, differ).pvalue) if differ else 1.0,
+        "p_value": p_value,
+        "test": test,
     }
+
+
+def _tested(difference: NDArray[np.intp], groups: Any) -> tuple[float, str]:
+    """p-value of the rows' differences, -1, 0 or 1 each, and the name of the test."""
+    group = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if group is None or int(group.max()) + 1 == len(difference):
+        differ = int(np.abs(difference).sum())
+        return float(binomtest(int((difference > 0).sum()), differ).pvalue) if differ else 1.0, MCNEMAR
+    return sign_flip(np.rint(np.bincount(group, weights=difference)).astype(int)), SIGN_FLIP
+
+
+def sign_flip(net: Any) -> float:
+    """Exact two-sided p-value of a sum of whole numbers whose signs are drawn at random.
+
+    Parameters
+    ----------
+    net : array-like of shape (n_groups,), dtype int
+        Of each group, rows that one model alone gets right less those that the other does.
+
+    Examples
+    --------
+    >>> sign_flip([5, 3, 0, 1]), sign_flip([50, 0, 0])
+    (0.25, 1.0)
+    """
+    sizes = np.abs(np.asarray(net, dtype=int))
+    ones, total = int((sizes == 1).sum()), int(sizes.sum())
+    chance = np.zeros(2 * total + 1)  # of each sum from -total to total
+    chance[total - ones : total + ones + 1 : 2] = binom.pmf(np.arange(ones + 1), ones, 0.5)
+    for size in sizes[sizes > 1].tolist():
+        more, less = np.zeros_like(chance), np.zeros_like(chance)
+        more[size:], less[:-size] = chance[:-size], chance[size:]
+        chance = (more + less) / 2
+    extreme = np.abs(np.arange(-total, total + 1)) >= abs(int(np.sum(net)))
+    return min(float(chance[extreme].sum()), 1.0)
 
 
 def compare_all(answers: Mapping[str, Predictions], seed: int = 0) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ferkit.evaluate.analysis import COVERAGES, hardest, surely_wrong
 from ferkit.evaluate.folder import make_folder
 from ferkit.evaluate.kinds import KINDS, STRENGTHS, stressed
 from ferkit.evaluate.page import bar, dot, heat_table, interval, percent, picture, table, tiles
+from ferkit.evaluate.paired import MCNEMAR, SIGN_FLIP
 from ferkit.evaluate.slices import Slice
 from ferkit.figures import figure_bytes
 from ferkit.files import write_whole
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 MOST_SLICES = 30
 WARNING = "Warning: "
+TESTS = {
+    MCNEMAR: "McNemar's exact test",
+    SIGN_FLIP: "Exact sign-flip test, in which the models change places for whole persons or clusters of pictures",
+}
 
 
 class Sections:
@@ -160,7 +165,7 @@ class Sections:
         ]
         return table(["model", "accuracy", "right where the other is wrong"], rows) + (
             f"<p>Difference {100 * own['difference']:+.1f} points {interval(own['difference_ci'])} on {own['n']} "
-            f"pictures (bootstrap of the pairs). McNemar's exact test: p = {own['p_value']:.2g}, {sure}.</p>"
+            f"pictures (bootstrap of the pairs). {TESTS[own['test']]}: p = {own['p_value']:.2g}, {sure}.</p>"
         )
 
     def slices(self) -> str:
@@ -204,6 +209,7 @@ class Sections:
         return table(head, rows)
 
     def families(self) -> str:
+        test = f"{self.report.families[0]['test']} p"
         rows = [
             [
                 escape(own["family"]),
@@ -214,7 +220,7 @@ class Sections:
             ]
             for own in self.report.families
         ]
-        return table(["family", "alone", "without it", "points lost without it", "McNemar p"], rows) + (
+        return table(["family", "alone", "without it", "points lost without it", test], rows) + (
             '<p class="soft">Alone: the family\'s own model. Without it: the fusion is not fitted again, the family '
             "stands at its mean; a model fitted without that family can do better than this.</p>"
         )

@@ -57,7 +57,7 @@ def comparison(result: dict[str, Any], other: str) -> str:
         f"against {other}: accuracy {result['accuracy']:.4f} and {result['other_accuracy']:.4f}, "
         f"difference {result['difference']:+.4f} [{low:+.4f}, {high:+.4f}]\n"
         f"only this one right {result['only_this']}, only the other {result['only_other']}, "
-        f"McNemar p = {result['p_value']:.3g}"
+        f"{result['test']} p = {result['p_value']:.3g}"
     )
 
 
@@ -76,7 +76,7 @@ def comparisons(result: dict[str, Any]) -> str:
         ]
         for pair in result["pairs"]
     ]
-    head = ["pair", "difference", "95 %", "only first", "only second", "McNemar p", "p (Holm)"]
+    head = ["pair", "difference", "95 %", "only first", "only second", f"{result['pairs'][0]['test']} p", "p (Holm)"]
     left_out = f", {result['left_out']} that not all of them have left out" if result["left_out"] else ""
     lines = [f"{result['n']} pictures in common{left_out}; intervals over {result['ci_over']}", ""]
     return "\n".join([*lines, *_aligned([["model", "accuracy", "95 %"], *models]), "", *_aligned([head, *pairs])])

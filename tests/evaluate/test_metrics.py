@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ferkit.errors import InputError
 from ferkit.evaluate import compare, confusion_table, evaluate, table
 from ferkit.evaluate.bootstrap import accuracy_interval, mean_interval, wilson
 from ferkit.evaluate.metrics import calibration_error
+from ferkit.evaluate.paired import sign_flip
 from ferkit.evaluate.text import comparison
 
 CLASSES = ["anger", "fear", "happiness", "neutral"]
@@ -198,6 +200,25 @@ def test_mcnemar_by_hand():
     assert 0 < low < 7 / 61 < high
     assert compare(two, one)["difference"] == -result["difference"]
     assert "+0.1148" in comparison(result, "old.ferkit")
+
+
+def test_persons_are_flipped_whole():
+    one, two = np.ones(400, bool), np.arange(400) >= 50  # the other fails on every picture of one person of eight
+    assert compare(one, two)["p_value"] < 1e-12
+    result = compare(one, two, np.repeat(range(8), 50))
+    assert (result["p_value"], result["test"]) == (1.0, "sign-flip")
+    assert "sign-flip p = 1" in comparison(result, "old.ferkit")
+    alone = compare(one, two, np.arange(400))
+    assert (alone["p_value"], alone["test"]) == (compare(one, two)["p_value"], "McNemar")
+
+
+def test_sign_flips_by_counting():
+    net = np.random.default_rng(0).integers(-4, 5, 10)
+    signs = np.array(list(product([-1, 1], repeat=10)))
+    counted = (abs(signs @ net) >= abs(net.sum())).mean()
+    assert sign_flip(net) == pytest.approx(counted)
+    singles = [1] * 9 + [-1] * 2
+    assert sign_flip(singles) == pytest.approx(2 * binom(11, 0.5).cdf(2))
 
 
 def test_a_model_against_itself_does_not_differ():
