@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.evaluate.bootstrap import quantiles, resampled, widened
+from ferkit.evaluate.bootstrap import careful, quantiles, resampled, widened
 
 Array = NDArray[Any]
 SUMMARY = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "log_loss")
@@ -24,7 +24,8 @@ def intervals(true: Array, proba: Array, groups: Any = None, seed: int = 0) -> d
     proba : ndarray of shape (n, n_classes)
         Probabilities.
     groups : array-like of shape (n,) or None, default=None
-        Persons or clusters of near-duplicates are drawn whole.
+        Persons or clusters of near-duplicates are drawn whole. Of fewer than 20, every interval is also at least as
+        wide as that without groups.
     seed : int, default=0
         For the draws.
 
@@ -43,6 +44,11 @@ def intervals(true: Array, proba: Array, groups: Any = None, seed: int = 0) -> d
     >>> low, high
     (1.0, 1.0)
     """
+    found: dict[str, Any] = careful(lambda own: _intervals(true, proba, own, seed), groups)
+    return found
+
+
+def _intervals(true: Array, proba: Array, groups: Any, seed: int) -> dict[str, Any]:
     k = proba.shape[1]
     loss = -np.log(np.clip(proba[np.arange(len(true)), true], np.finfo(np.float64).eps, 1))
     cells = np.zeros((len(true), k * k))

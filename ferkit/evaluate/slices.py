@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError
-from ferkit.evaluate.bootstrap import mean_interval, wilson
+from ferkit.evaluate.bootstrap import FEW_GROUPS, mean_interval, wilson
 from ferkit.evaluate.predictions import Predictions
 
 Array = NDArray[Any]
 NAMES = ("name", "image", "file", "filename", "path", "picture")
 MANY = 12
 """More different numbers than this are put into four ranges."""
-FEW_GROUPS = 20
+MOST_VALUES = 50
+"""More different values than this tell pictures apart, not groups of them."""
 
 
 @dataclass(frozen=True)

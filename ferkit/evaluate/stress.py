@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError
-from ferkit.evaluate.bootstrap import quantiles, resampled
+from ferkit.evaluate.bootstrap import careful, quantiles, resampled
 from ferkit.evaluate.kinds import KINDS, STRENGTHS, stressed
 from ferkit.evaluate.run import relit
 from ferkit.files import write_whole
@@ -83,11 +83,16 @@ class Stress:
     def _interval(self) -> tuple[float, float]:
         """Bootstrap over faces: the same draw for clean and changed ones."""
         each = self.right.mean(axis=(0, 1))
-        ratios = []
-        for weights in resampled(len(each), self.groups, self.seed):
-            clean = weights @ self.clean
-            ratios.append(np.divide(weights @ each, clean, out=np.full(len(clean), np.nan), where=clean > 0))
-        return quantiles(np.concatenate(ratios))
+
+        def interval(groups: Any) -> tuple[float, float]:
+            ratios = []
+            for weights in resampled(len(each), groups, self.seed):
+                clean = weights @ self.clean
+                ratios.append(np.divide(weights @ each, clean, out=np.full(len(clean), np.nan), where=clean > 0))
+            return quantiles(np.concatenate(ratios))
+
+        ends: tuple[float, float] = careful(interval, self.groups)
+        return ends
 
 
 def stress(

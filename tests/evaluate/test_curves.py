@@ -126,7 +126,7 @@ def test_coverage_by_counting():
 
 def test_resamples_are_those_of_the_mean():
     values = np.random.default_rng(0).random(70)
-    for groups in (None, np.arange(70) // 5):
+    for groups in (None, np.arange(70) // 3):
         means = np.concatenate([w @ values / w.sum(axis=1) for w in resampled(70, groups)])
         assert len(means) == 2000
         np.testing.assert_allclose(np.quantile(means, [0.025, 0.975]), mean_interval(values, groups))
@@ -141,6 +141,17 @@ def test_intervals_of_shares_have_a_width_where_all_are_right():
     by_person = intervals(true, np.eye(3)[true], np.repeat([0, 1], 4))
     assert by_person["recall"][0] == pytest.approx([float(end) for end in wilson(2, 2)])
     assert by_person["recall"][1] == pytest.approx([float(end) for end in wilson(1, 1)])
+
+
+def test_few_persons_make_no_figure_more_certain(answers):
+    true = np.array([CLASSES.index(label) for label in answers.y_true])
+    few, alone = np.arange(400) % 3, intervals(true, answers.proba)
+    found = intervals(true, answers.proba, few)
+    for name, ends in alone.items():
+        for own, others in zip(np.atleast_2d(found[name]), np.atleast_2d(ends), strict=True):
+            assert own[0] <= others[0] <= others[1] <= own[1], name
+    many = np.arange(400) // 4
+    assert intervals(true, answers.proba, many)["accuracy"] == pytest.approx(mean_interval(answers.right, many))
 
 
 def test_intervals_agree_with_resampling_by_hand(answers):

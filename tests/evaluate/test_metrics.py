@@ -128,6 +128,20 @@ def test_one_person_makes_a_wide_interval_and_others_stay_as_they_are():
     assert accuracy_interval(right) == mean_interval(right)
 
 
+def test_few_persons_who_agree_make_no_narrow_interval():
+    right = np.concatenate([np.arange(100) < share for share in (70, 71, 72)])
+    persons = np.repeat(range(3), 100)
+    for interval in (accuracy_interval, mean_interval):
+        low, high = interval(right, persons)
+        assert (low, high) == interval(right)
+        assert low < 0.67
+        assert high > 0.75
+    assert evaluate(np.where(right, "a", "b"), [[0.9, 0.1]] * 300, ["a", "b"], groups=persons)["accuracy_ci"] == [
+        low,
+        high,
+    ]
+
+
 def test_the_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(0)
     inside = 0
