@@ -196,6 +196,8 @@ def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict
         cropped=CROPPED[ask.cropped],
         detector=ask.detector,
     )
+    for note in report.notes[len(said) :]:
+        click.echo(note, err=True)
     if ask.stress:
         with _progress(71, "Stress") as advance:
             report = report.with_stress(

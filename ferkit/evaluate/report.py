@@ -16,7 +16,7 @@ from ferkit.evaluate.folder import make_folder
 from ferkit.evaluate.metrics import without_nan
 from ferkit.evaluate.page import page
 from ferkit.evaluate.run import Evaluation, extractor_of
-from ferkit.evaluate.slices import Slice, by_value, read_slices
+from ferkit.evaluate.slices import MOST_VALUES, Slice, by_value, read_slices, too_many
 from ferkit.evaluate.stages import time_stages
 from ferkit.evaluate.stress import Stress, stress
 from ferkit.files import write_whole
@@ -166,7 +166,7 @@ def report_of(
         Heading.
     slices : path, mapping of str to values, or None, default=None
         Groups: a CSV that ``read_slices`` takes, or values of each row of ``result`` by name. Persons are a group of
-        their own where the set names them.
+        their own where the set names them. Columns of more than 50 values that are no numbers are left out with a note.
     against : dict or None, default=None
         What ``compare`` gave, with the other model's name as ``model``.
     notes : sequence of str, default=()
@@ -178,7 +178,8 @@ def report_of(
     """
     answers = result.predictions
     groups = read_slices(slices, answers.names) if isinstance(slices, str | Path) else dict(slices or {})
-    found = {name: by_value(answers, values, seed=seed) for name, values in groups.items()}
+    left_out = {name: count for name, values in groups.items() if (count := too_many(values))}
+    found = {name: by_value(answers, values, seed=seed) for name, values in groups.items() if name not in left_out}
     persons = _persons(dataset, result)
     if persons is not None:
         alone = replace(answers, groups=None)
@@ -193,7 +194,14 @@ def report_of(
         about=about,
         analysis=analyse(answers, seed),
         faces=result.faces,
-        notes=list(notes),
+        notes=[
+            *notes,
+            *(
+                f"Column {name!r} of the groups is left out: {count} different values, expected at most {MOST_VALUES}, "
+                "or numbers."
+                for name, count in left_out.items()
+            ),
+        ],
         slices={name: parts for name, parts in found.items() if parts},
         families=families,
         stages=time_stages(model, dataset[result.rows], extractor_of(model, cropped, detector)),

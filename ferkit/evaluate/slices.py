@@ -96,8 +96,9 @@ def by_value(answers: Predictions, values: Any, least: int = 1, seed: int = 0) -
     if len(values) != len(answers):
         raise InputError(f"Got {len(values)} values, expected {len(answers)}, one for each row.")
     known = values != ""
-    counts = {value: int((values == value).sum()) for value in values_in_order(values[known])}
-    return [_slice(answers, value, values == value, known, seed) for value, count in counts.items() if count >= least]
+    found, code, counts = np.unique(values, return_inverse=True, return_counts=True)
+    places = {value: i for i, value in enumerate(found) if value and counts[i] >= least}
+    return [_slice(answers, value, code == places[value], known, seed) for value in values_in_order(places)]
 
 
 def _slice(answers: Predictions, value: str, rows: Array, known: Array, seed: int) -> Slice:
@@ -130,6 +131,13 @@ def share_interval(right: Array, groups: Any = None, seed: int = 0) -> tuple[flo
         return mean_interval(right, groups, seed)
     low, high = wilson(right.mean() * k, k)
     return float(low), float(high)
+
+
+def too_many(values: Any) -> int:
+    """How many different values there are, where these are more than 50 and not all numbers; 0 otherwise."""
+    distinct = {str(value) for value in values} - {""}
+    few = len(distinct) <= MOST_VALUES or all(_number(value) is not None for value in distinct)
+    return 0 if few else len(distinct)
 
 
 def values_in_order(values: Any) -> list[str]:

@@ -262,10 +262,11 @@ def test_help_names_an_example():
     assert "ferkit evaluate my_photos/ --model mine.ferkit" in text
 
 
-def test_a_report_with_groups_and_stress(call, folder, tmp_path):
+def test_a_report_with_groups_and_stress(call, folder, tmp_path, monkeypatch):
     names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/*.png"))
-    rows = "".join(f"{name},{'left' if i % 2 else 'right'}\n" for i, name in enumerate(names))
-    (tmp_path / "sides.csv").write_text("name,side\n" + rows)
+    rows = "".join(f"{name},{'left' if i % 2 else 'right'},no. {i}\n" for i, name in enumerate(names))
+    (tmp_path / "sides.csv").write_text("name,side,remark\n" + rows)
+    monkeypatch.setattr("ferkit.evaluate.slices.MOST_VALUES", 5)
     out = tmp_path / "report"
     options = ["--split", "PublicTest", "--slices", tmp_path / "sides.csv", "--json", tmp_path / "out.json"]
     done = call("--report", out, "--stress", "--stress-rows", 10, "--jobs", 1, *options)
@@ -273,6 +274,9 @@ def test_a_report_with_groups_and_stress(call, folder, tmp_path):
     assert f"wrote {out / 'index.html'}" in done.stdout
     kept = json.loads((out / "figures.json").read_text())
     assert [own["value"] for own in kept["slices"]["side"]] == ["left", "right"]
+    assert "remark" not in kept["slices"]
+    assert "Column 'remark' of the groups is left out: " in done.stderr
+    assert any("Column 'remark' of the groups is left out: " in note for note in kept["notes"])
     figures = json.loads((tmp_path / "out.json").read_text())
     assert figures["stress"] == kept["stress"]
     assert f"under stress: {figures['stress']['relative']:.4f}" in done.stdout

@@ -8,7 +8,7 @@ import pytest
 from ferkit.errors import DataError, InputError
 from ferkit.evaluate import Predictions, by_value, evaluate, read_slices
 from ferkit.evaluate.bootstrap import mean_interval, wilson
-from ferkit.evaluate.slices import ranges, share_interval, values_in_order
+from ferkit.evaluate.slices import ranges, share_interval, too_many, values_in_order
 
 CLASSES = ["anger", "fear"]
 
@@ -120,6 +120,12 @@ def test_many_numbers_become_ranges():
     assert ranges(few) is few
     assert values_in_order(few) == ["1", "2", "10"]
     assert values_in_order(["b", "3", "a"]) == ["3", "a", "b"]
+
+
+def test_names_of_pictures_are_no_groups():
+    names = [f"{i}.png" for i in range(51)] + [""]
+    assert (too_many(names), too_many(names[1:])) == (51, 0)
+    assert too_many(range(1000)) == 0
 
 
 def test_wrong_length(answers):
