@@ -390,6 +390,7 @@ def _manifest(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows
             "held_out": len(rows.held_out),
             "twins_left_out": rows.twins,
             "seen_by_a_network": rows.seen,
+            "trained_a_network": rows.memorised,
             "persons_on_both_sides": rows.shared_persons,
             "skipped": len(material.skipped),
             "not_found": int((~found).sum()),
@@ -408,6 +409,13 @@ def _notes(recipe: Recipe, model: Any, rows: Rows) -> list[str]:
         said.append(
             f"{rows.shared_persons} persons have pictures both in the training rows and in {rows.held_out_name}: "
             "the model knows their faces, and strangers will be harder."
+        )
+    searched = recipe.search is not None and not _fusion_rows_choose(recipe, rows)
+    if rows.memorised > len(rows.train) / 2 and (searched or _cross_fits(model, rows)):
+        said.append(
+            f"{rows.memorised} of {len(rows.train)} training rows also trained a network of this recipe, which is "
+            "over-sure of them: so are probabilities fitted on them, and settings searched for on them suit memorised "
+            "faces. Other training rows, or stacking with fusion_rows, avoid that."
         )
     return said
 

@@ -432,6 +432,20 @@ def test_settings_that_the_fusion_rows_chose_are_said(people, monkeypatch, kind)
     assert fitted.manifest["search"]["score"] == pytest.approx(accuracy)
 
 
+def test_memorised_training_rows_are_noted_where_they_calibrate_or_choose(people, monkeypatch):
+    calibrated, search = SMALL.replace("false", "true"), "search: {folds: 2, params: {model.C: [0.1]}}"
+    assert recipe.fit(recipe.loads(calibrated), people).manifest["notes"] == []
+    seen_by(monkeypatch, people.split("Training").pictures)
+    for text in (calibrated, SMALL + search):
+        (note,) = recipe.fit(recipe.loads(text), people).manifest["notes"]
+        n = len(people.split("Training"))
+        assert note.startswith(f"{n} of {n} training rows also trained a network of this recipe")
+    for text in (SMALL, STACKED):  # nothing is fitted on out-of-fold answers for memorised faces
+        fitted = recipe.fit(recipe.loads(text), people).manifest
+        assert fitted["notes"] == []
+        assert fitted["rows"]["trained_a_network"] == fitted["rows"]["train"]
+
+
 def test_persons_on_both_sides_of_a_split_are_counted(people):
     assert recipe.fit(recipe.loads(SMALL), people).manifest["rows"]["persons_on_both_sides"] == 0
     subjects = people.subjects.copy()
