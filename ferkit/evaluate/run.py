@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ferkit.errors import DataError, PictureError
 from ferkit.evaluate.metrics import evaluate
 from ferkit.evaluate.predictions import Predictions
-from ferkit.faces.light import normalise
+from ferkit.faces.light import relit
 from ferkit.labels import mapped, ordered
 from ferkit.recipe.material import faces_of
 from ferkit.recipe.schema import labels_of
@@ -200,11 +200,6 @@ def known_rows(
     if len(known) == 0:
         raise DataError(f"Got no row whose label the model knows ({', '.join(labels)}), expected at least 1.")
     return found, mapping, known
-
-
-def relit(faces: Faces, light: str) -> Faces:
-    """Faces after light normalisation."""
-    return Faces(normalise(faces.crops, light), faces.points, faces.boxes_xyxy, faces.found, faces.index)
 
 
 def extractor_of(model: Any, cropped: Any = None, detector: Any = None) -> Any:

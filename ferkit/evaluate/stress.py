@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ferkit.errors import DataError, InputError
 from ferkit.evaluate.bootstrap import careful, quantiles, resampled
 from ferkit.evaluate.kinds import KINDS, STRENGTHS, stressed
-from ferkit.evaluate.run import relit
+from ferkit.faces.light import relit
 from ferkit.files import write_whole
 from ferkit.records import Faces, face_hashes
 

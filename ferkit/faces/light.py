@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError
+from ferkit.records import Faces, seen_hashes
 
 CLIP_LIMIT = 2.0
 """How far CLAHE may raise a histogram bin above the mean, in means."""
@@ -67,6 +68,14 @@ def normalise(crops: Any, light: str = "none") -> NDArray[np.uint8]:
     if light not in LIGHTS:
         raise InputError(f"Got light={light!r}, expected one of {list(LIGHTS)}.")
     return LIGHTS[light](crops)
+
+
+def relit(faces: Faces, light: str) -> Faces:
+    """Faces under normalised light, which ``seen_hashes`` still knows as they were before."""
+    if light == "none":
+        return faces
+    crops, hashes = normalise(faces.crops, light), seen_hashes(faces)
+    return Faces(crops, faces.points, faces.boxes_xyxy, faces.found, faces.index, hashes)
 
 
 def _each(crops: NDArray[np.uint8], change: Callable[[Any], Any]) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from ferkit import store
 from ferkit.errors import DataError
+from ferkit.faces.light import relit
 from ferkit.labels import ordered
 from ferkit.recipe import registry
 from ferkit.recipe.build import build, describe
@@ -233,7 +234,9 @@ def _train_rows(
     """What the model is fitted on: features, fusion mask, groups and labels."""
     faces, y, groups = material.faces[rows.train], material.labels[rows.train], rows.groups[rows.train]
     if recipe.augment and recipe.augment["copies"]:
-        faces, y, groups = _augmented(recipe, faces, y, groups)
+        unlit = faces if material.unlit is None else material.unlit[rows.train]
+        faces, y, groups = _augmented(recipe, unlit, y, groups)
+        faces = relit(faces, pipeline.named_steps["faces"].light)
     union = pipeline.named_steps["features"]
     if union != "passthrough":
         tell("features: fit", 0, 0)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.faces import FaceCache
+from ferkit.faces.light import relit
 from ferkit.recipe.build import build
 from ferkit.recipe.schema import Recipe
 from ferkit.records import Faces
@@ -44,6 +45,8 @@ class Material:
         Shares of the taggers' votes, where the set has them.
     vote_names : tuple of str, default=()
         Label of each column of ``votes``.
+    unlit : Faces or None, default=None
+        The faces before light normalisation, where the recipe has one and augments: pictures change before it.
     """
 
     faces: Faces
@@ -55,6 +58,7 @@ class Material:
     kind: str
     votes: NDArray[Any] | None = None
     vote_names: tuple[str, ...] = ()
+    unlit: Faces | None = None
 
     def __getitem__(self, rows: Any) -> Material:
         subjects = None if self.subjects is None else self.subjects[rows]
@@ -66,6 +70,7 @@ class Material:
             held_out=self.held_out[rows],
             names=self.names[rows],
             votes=None if self.votes is None else self.votes[rows],
+            unlit=None if self.unlit is None else self.unlit[rows],
         )
 
 
@@ -96,10 +101,16 @@ def extract(
     """
     held_out = np.zeros(len(data), bool) if held_out is None else held_out
     extractor = build(recipe)[0].set_params(n_jobs=jobs)
+    light = extractor.light if recipe.augment and recipe.augment["copies"] else "none"
+    if light != "none":
+        extractor.set_params(light="none")  # done below, so that the faces are also kept without it
     find = extractor.transform
     if cache is not None:
         find = partial(FaceCache(getattr(cache, "folder", cache)).transform, extractor)
-    return _extract(extractor, find, data, held_out, progress or silent)
+    material = _extract(extractor, find, data, held_out, progress or silent)
+    if light == "none":
+        return material
+    return replace(material, faces=relit(material.faces, light), unlit=material.faces)
 
 
 def _extract(

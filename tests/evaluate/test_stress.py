@@ -12,7 +12,7 @@ from ferkit.errors import DataError, InputError
 from ferkit.evaluate import Stress, evaluate_dataset, stress, stressed
 from ferkit.evaluate.kinds import KINDS
 from ferkit.evaluate.report import stress_rows
-from ferkit.evaluate.run import relit
+from ferkit.faces.light import relit
 from ferkit.records import Faces
 
 

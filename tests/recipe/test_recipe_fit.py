@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from ferkit import recipe, store
+from ferkit.augment import Augment, augmented
 from ferkit.errors import DataError, InputError, RecipeError
 from ferkit.faces import FaceDetector, FaceExtractor
+from ferkit.faces.light import normalise
 from ferkit.features import FamilyUnion, FeatureCache, NetworkFeatures
 from ferkit.model import LinearSVM
 from ferkit.recipe.rows import _share, check_classes, check_groups, divide, wanted
@@ -106,6 +108,21 @@ def test_only_training_rows_are_augmented(people):
     np.testing.assert_array_equal(fitted.validation.y, plain.validation.y)
     np.testing.assert_array_equal(fitted.fitted, plain.fitted)
     assert not np.array_equal(fitted.validation.proba, plain.validation.proba)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_faces_are_changed_before_their_light_is_normalised(people, monkeypatch, tmp_path, cached):
+    fitted_on, fit = [], FamilyUnion.fit
+    monkeypatch.setattr(FamilyUnion, "fit", lambda self, X, y=None: fitted_on.append(X) or fit(self, X, y))
+    text = SMALL + "faces: {light: clahe}\nseed: 2\n"
+    cache = tmp_path if cached else None
+    fitted = recipe.fit(recipe.loads(text + "augment: {copies: 1}"), people, cache=cache)
+    training = people.split("Training")
+    expected = augmented(training.pictures, training.labels, augment=Augment(seed=2))[0].crops
+    np.testing.assert_array_equal(fitted_on[0].crops, normalise(expected, "clahe"))
+    plain = recipe.fit(recipe.loads(text), people, cache=cache)
+    np.testing.assert_array_equal(fitted_on[1].crops, fitted_on[0].crops[: len(training)])
+    np.testing.assert_array_equal(fitted.fitted, plain.fitted)
 
 
 def test_votes_reach_a_model_that_takes_them(people, monkeypatch):
