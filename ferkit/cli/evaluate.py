@@ -179,7 +179,7 @@ def _keep(ask: Ask, figures: dict[str, Any], answers: Any) -> None:
 
 
 def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict[str, Any], said: list[str]) -> None:
-    from ferkit.evaluate.folder import make_folder
+    from ferkit.evaluate.folder import STRESS, make_folder
     from ferkit.evaluate.report import report_of
 
     folder = Path(str(ask.report))
@@ -201,7 +201,7 @@ def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict
     if ask.stress:
         with _progress(71, "Stress") as advance:
             report = report.with_stress(
-                model, result, rows=ask.stress_rows, jobs=ask.jobs, keep=folder / "stress.jsonl", progress=advance
+                model, result, rows=ask.stress_rows, jobs=ask.jobs, keep=folder / STRESS, progress=advance
             )
         figures["stress"] = found = report.record()["stress"]
         low, high = found["relative_ci"]
@@ -317,9 +317,9 @@ def _check(ask: Ask) -> None:
         raise click.UsageError(f"Got --{'set' if ask.sets else 'cache'} without --recipe, expected both.")
     if ask.report is not None:
         check_outside(ask.report, ask.data, "--report")
-        folder = Path(ask.report)
-        ours = ("figures.json", "stress.jsonl")
-        if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in ours):
+        from ferkit.evaluate.folder import holds_other_files
+
+        if holds_other_files(Path(ask.report)):
             raise click.BadParameter(
                 f"Got {ask.report!r}, which holds other files, expected a new folder or an older report's.",
                 param_hint="--report",

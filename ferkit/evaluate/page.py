@@ -9,6 +9,9 @@ from typing import Any
 
 STYLE = Path(__file__).resolve().parents[1] / "assets" / "report.css"
 
+MARK = '<meta name="generator" content="ferkit evaluate">'
+"""What tells the page of a report from others of its name."""
+
 
 def page(title: str, sections: Sequence[tuple[str, str, str]], head: str) -> str:
     """A whole page.
@@ -37,6 +40,7 @@ def page(title: str, sections: Sequence[tuple[str, str, str]], head: str) -> str
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+{MARK}
 <meta http-equiv="Content-Security-Policy" content="script-src 'none'; object-src 'none'">
 <title>{escape(title)}</title>
 <style>

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ferkit.errors import DataError
 from ferkit.evaluate.analysis import Analysis, analyse
 from ferkit.evaluate.families import ablation, can_ablate
-from ferkit.evaluate.folder import make_folder
+from ferkit.evaluate.folder import holds_other_files, make_folder, remove_faces
 from ferkit.evaluate.metrics import without_nan
 from ferkit.evaluate.page import page
 from ferkit.evaluate.run import Evaluation, extractor_of
@@ -125,17 +126,26 @@ class Report:
         -------
         Path
             The page.
+
+        Raises
+        ------
+        DataError
+            The folder holds other files than those of a report, or cannot be written to.
         """
         from ferkit.evaluate.sections import Sections
 
         folder = Path(folder)
         make_folder(folder)
-        for old in (folder / "faces").glob("*.png"):  # of an older report: they may be of other people
-            old.unlink()
-        writer = Sections(self, folder)
-        text = page(self.title, writer.all(), writer.head())
+        if holds_other_files(folder):
+            raise DataError(
+                f"Got report={str(folder)!r}, which holds other files, expected a new folder or an older report's."
+            )
+        remove_faces(folder)
         numbers = json.dumps(without_nan(self.record()), indent=2, ensure_ascii=False)
         write_whole(folder / "figures.json", numbers + "\n")
+        write_whole(folder / "index.html", page(self.title, [], ""))  # should this stop, the folder is known as ours
+        writer = Sections(self, folder)
+        text = page(self.title, writer.all(), writer.head())
         self.analysis.answers.save(folder / "predictions.csv")
         return write_whole(folder / "index.html", text)
 

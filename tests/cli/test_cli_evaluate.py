@@ -159,6 +159,13 @@ def test_files_of_the_data_are_not_written_over(call, folder, tmp_path):
     (tmp_path / "report" / "thesis.txt").touch()
     assert "which holds other files" in call("--report", tmp_path / "report").stderr
     (tmp_path / "report" / "thesis.txt").unlink()
+    for name in ("figures.json", "index.html", "stress.jsonl"):
+        (tmp_path / "report" / name).write_text("mine")
+        if name != "stress.jsonl":
+            assert "which holds other files" in call("--report", tmp_path / "report").stderr
+    for name in ("figures.json", "index.html"):
+        assert (tmp_path / "report" / name).read_text() == "mine"
+        (tmp_path / "report" / name).unlink()
     inside = call("--report", tmp_path / "report", "--json", tmp_path / "report" / "figures.json")
     assert "inside the report, expected another folder" in inside.stderr
 

@@ -159,6 +159,39 @@ def test_a_folder_that_cannot_be_made(report, tmp_path):
         report.save(tmp_path / "file")
 
 
+def test_only_faces_of_an_older_report_go(report, tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.evaluate.sections.Sections.chart", lambda *args: None)
+    few = replace(report, families=[], stages=[], stress=None, against=None)
+    path = few.save(tmp_path)
+    shown = {item.name for item in (tmp_path / "faces").iterdir()}
+    (tmp_path / "faces" / "me.png").write_bytes(b"mine")
+    assert replace(few, faces=None).save(tmp_path) == path
+    assert shown
+    assert [item.name for item in (tmp_path / "faces").iterdir()] == ["me.png"]
+
+
+@pytest.mark.parametrize("others", [["figures.json"], ["index.html", "figures.json"], ["stress.jsonl", "thesis.txt"]])
+def test_a_folder_of_other_files_stays(report, tmp_path, others):
+    (tmp_path / "faces").mkdir()
+    for name in (*others, "faces/me.png"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(DataError, match="which holds other files"):
+        report.save(tmp_path)
+    assert {path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == {"mine"}
+    assert len(list(tmp_path.rglob("*"))) == len(others) + 2
+
+
+def test_a_report_that_was_stopped_is_written_again(report, tmp_path, monkeypatch):
+    few = replace(report, faces=None, stages=[], stress=None)
+    (tmp_path / "stress.jsonl").touch()
+    monkeypatch.setattr("ferkit.evaluate.sections.Sections.chart", lambda *args: None)
+    with monkeypatch.context() as patch:
+        patch.setattr("ferkit.evaluate.sections.Sections.balance", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            few.save(tmp_path)
+    assert "Summary" in few.save(tmp_path).read_text(encoding="utf-8")
+
+
 def test_families_are_taken_away_one_by_one(stacked, result):
     found = {own["family"]: own for own in ablation(stacked, result.lit, result.y_true)}
     assert set(found) == {"hog", "lbp"}
