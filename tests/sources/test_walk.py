@@ -111,6 +111,15 @@ def test_videos_and_gifs(tmp_path):
     assert len(list(pictures(tmp_path / "clip.avi", every=2))) == 2
 
 
+def test_a_gif_of_a_huge_size_is_one_error(tree):
+    (tree / "a" / "bomb.gif").write_bytes(b"GIF89a" + b"\xff" * 4 + b"\0\0\0,\0\0\0\0" + b"\xff" * 4 + b"\0\x02;")
+    found = list(pictures(tree))
+    (error,) = [item for item in found if isinstance(item, PictureError)]
+    assert "bomb.gif" in str(error)
+    assert "expected at most 50 million pixels" in str(error)
+    assert len(found) == 4
+
+
 def test_an_empty_name_is_not_the_current_folder(tree, monkeypatch):
     monkeypatch.chdir(tree)
     (error,) = pictures("")
