@@ -103,27 +103,33 @@ def _name(picture: Any) -> str:
 
 def paths_of(name: str) -> Iterator[Path]:
     """Files that a path or a glob names; of folders the pictures and videos. A PictureError where there are none."""
-    from ferkit.sources.video import is_video_name
-
     path = Path(name)
     if path.is_dir():
-        found = [file for file in files_under(path) if is_picture_name(file) or is_video_name(file)]
+        found = _shown_in(path)
         if not found:
             raise PictureError(f"Got folder={name!r} without pictures or videos, expected at least 1.")
         yield from found
     elif path.exists():
         yield path
     elif glob.has_magic(name):
-        matches = sorted(glob.glob(name, recursive=True))
-        if not matches:
-            raise PictureError(f"Got pattern={name!r}, which matches nothing, expected at least 1 file.")
-        for match in matches:
-            yield from paths_of(match) if os.path.isdir(match) else [Path(match)]
+        found = []
+        for match in sorted(glob.glob(name, recursive=True)):
+            found += _shown_in(Path(match)) if os.path.isdir(match) else [Path(match)]
+        if not found:
+            raise PictureError(f"Got pattern={name!r}, which matches nothing to read, expected at least 1 file.")
+        yield from found
     else:
         raise PictureError(
             f"Got input={name!r}, which does not exist, expected a picture, folder, glob, video, camera number or '-'. "
             "Check the path."
         )
+
+
+def _shown_in(folder: Path) -> list[Path]:
+    """Pictures and videos under a folder."""
+    from ferkit.sources.video import is_video_name
+
+    return [file for file in files_under(folder) if is_picture_name(file) or is_video_name(file)]
 
 
 def _frames_of_file(path: Path, every: int) -> Iterator[Frame | PictureError]:

@@ -82,13 +82,22 @@ def test_bad_pictures_are_yielded_and_the_rest_goes_on(tree):
     assert [text for text in errors if "broken.png" in text]
     assert [text for text in errors if "gone.png" in text and "does not exist" in text]
     assert [text for text in errors if "notes.txt" in text]
-    assert [text for text in errors if "matches nothing" in text]
+    assert [text for text in errors if "matches nothing to read" in text]
     assert len(errors) == 4
 
 
 def test_empty_folder_is_an_error(tmp_path):
     (error,) = pictures(tmp_path)
     assert "without pictures" in str(error)
+
+
+def test_a_glob_passes_over_empty_folders(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (only,) = pictures(str(tmp_path / "*"))
+    assert "matches nothing to read" in str(only)
+    for name in ("a.png", "z.png"):
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    assert names(pictures(str(tmp_path / "*")), tmp_path) == ["a.png", "z.png"]
 
 
 def test_videos_and_gifs(tmp_path):
