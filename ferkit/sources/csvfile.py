@@ -26,7 +26,7 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
     Raises
     ------
     DataError
-        It cannot be read, is damaged, or is a zip without a CSV.
+        It cannot be read, is damaged, or is a zip without a CSV or of a kind that Python cannot unpack.
     """
     try:
         with path.open("rb") as raw:
@@ -36,12 +36,23 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
                 with gzip.open(raw) as unpacked:
                     yield unpacked  # type: ignore[misc]
             elif start == b"PK\x03\x04":
-                with zipfile.ZipFile(raw) as archive, archive.open(_largest_csv(archive, path)) as member:
+                with _unzipped(raw, path) as member:
                     yield member
             else:
                 yield raw
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"Got path={str(path)!r} ({error}), expected a whole, readable CSV, gz or zip file.") from error
+
+
+def _unzipped(raw: IO[bytes], path: Path) -> IO[bytes]:
+    try:
+        archive = zipfile.ZipFile(raw)
+        return archive.open(_largest_csv(archive, path))
+    except RuntimeError as error:  # a password, or another way of packing than Python knows
+        raise DataError(
+            f"Got path={str(path)!r} ({error}), expected a zip without a password, packed the usual way. "
+            "Unpack it and name its folder."
+        ) from error
 
 
 def _largest_csv(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:

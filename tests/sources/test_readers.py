@@ -146,6 +146,26 @@ def test_zip_without_csv(tmp_path):
         load(tmp_path / "a.zip")
 
 
+def altered(archive, offset, value):
+    """A zip whose only file has another value at an offset from the start of its two headers' common part."""
+    data = bytearray(archive)
+    for mark, start in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(mark) + start + offset] = value
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("offset", "value"), [(0, 1), (2, 9)], ids=["password", "Deflate64"])
+def test_zips_that_cannot_be_unpacked(tmp_path, offset, value):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("a.csv", "emotion,pixels\n0,1 2 3 4\n")
+    (tmp_path / "locked.zip").write_bytes(altered(data.getvalue(), offset, value))
+    with pytest.raises(DataError, match=r"locked.zip.*Unpack it and name its folder"):
+        load(tmp_path / "locked.zip")
+    picture(tmp_path / "happy" / "a.png")
+    assert load(tmp_path).labels.tolist() == ["happiness"]
+
+
 def test_unknown_split_lists_those_there_are(tmp_path):
     (tmp_path / "a.csv").write_text(pixel_csv([0, 1], faces(2), ["Training", "PublicTest"]))
     assert len(load(tmp_path / "a.csv", split="PublicTest")) == 1
