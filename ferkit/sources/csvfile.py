@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -75,6 +76,53 @@ def header(path: Path) -> tuple[list[str], str]:
     except csv.Error:
         return [], ","
     return [column.strip().lower() for column in columns], delimiter
+
+
+def rows_of(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a CSV file, each with the number of its last line; letters that are no UTF-8 are replaced.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or has a stray quote: it would swallow the rows up to the next one.
+    """
+    last = 0
+    with open_csv(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as text:
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        try:
+            for row in reader:
+                yield (last := reader.line_num), row
+        except csv.Error as error:
+            raise _broken(path, last + 1, error) from error
+
+
+def cells_of(line: bytes, path: Path, number: int, delimiter: str) -> list[bytes]:
+    """Cells of one line, however long; only quoted lines need the (slow) csv module.
+
+    Raises
+    ------
+    DataError
+        A return stands in the middle of the line.
+    """
+    if b'"' not in line:
+        return line.rstrip(b"\r\n").split(delimiter.encode())
+    text = line.decode("utf-8", errors="replace")
+    limit = csv.field_size_limit()
+    csv.field_size_limit(max(limit, len(text)))  # a cell with the pixels of a picture is longer than csv's limit
+    try:
+        cells = next(csv.reader([text], delimiter=delimiter))
+    except csv.Error as error:
+        raise _broken(path, number, error) from error
+    finally:
+        csv.field_size_limit(limit)
+    return [cell.encode() for cell in cells]
+
+
+def _broken(path: Path, line: int, error: csv.Error) -> DataError:
+    return DataError(
+        f"Got line {line} of {str(path)!r}, from which on it cannot be read ({error}), expected a CSV. "
+        "Look for a stray quote there."
+    )
 
 
 def column(columns: list[str], *names: str) -> int | None:

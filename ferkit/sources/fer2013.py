@@ -5,7 +5,6 @@ Source: Goodfellow et al., Challenges in representation learning: a report on th
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError
 from ferkit.labels import EXPRESSIONS, FER2013, canonical
-from ferkit.sources.csvfile import column, header, open_csv
+from ferkit.sources.csvfile import cells_of, column, header, open_csv
 from ferkit.sources.dataset import Dataset, split_names
 
 _CONTEMPT = str(EXPRESSIONS.index("contempt"))
@@ -89,12 +88,12 @@ def read_rows(path: Path) -> PixelRows:
     with open_csv(path) as file:
         lines = enumerate(file, start=1)
         next(lines)
-        start = [(number, _cells(line, delimiter)) for number, line in islice(lines, _PEEK)]
+        start = [(number, cells_of(line, path, number, delimiter)) for number, line in islice(lines, _PEEK)]
         expected = _pixel_count([cells[pixels] for _, cells in start if len(cells) > pixels], path)
         for number, cells in start:
             _add(rows, path, number, cells, (code, pixels, usage), expected)
         for number, line in lines:
-            _add(rows, path, number, _cells(line, delimiter), (code, pixels, usage), expected)
+            _add(rows, path, number, cells_of(line, path, number, delimiter), (code, pixels, usage), expected)
     return rows
 
 
@@ -104,14 +103,6 @@ def stack(faces: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         return np.empty((0, 48, 48), np.uint8)
     side = isqrt(faces[0].size)
     return np.stack(faces).reshape(-1, side, side)
-
-
-def _cells(line: bytes, delimiter: str) -> list[bytes]:
-    """Cells of one line; only quoted lines need the (slow) csv module."""
-    if b'"' not in line:
-        return line.rstrip(b"\r\n").split(delimiter.encode())
-    text = next(csv.reader([line.decode("utf-8", errors="replace")], delimiter=delimiter))
-    return [cell.encode() for cell in text]
 
 
 def _pixel_count(texts: list[bytes], path: Path) -> int:

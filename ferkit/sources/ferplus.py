@@ -6,8 +6,6 @@ crowd-sourced label distribution, 2016; majority rule as in the code that the au
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from ferkit.errors import DataError
 from ferkit.labels import EXPRESSIONS
 from ferkit.sources import fer2013
-from ferkit.sources.csvfile import column, csvs_in, header, open_csv
+from ferkit.sources.csvfile import column, csvs_in, header, rows_of
 from ferkit.sources.dataset import Dataset, split_names
 
 _COLUMNS = (*EXPRESSIONS, "unknown", "nf")
@@ -94,14 +92,12 @@ def _votes(path: Path) -> tuple[NDArray[np.int64], list[str]]:
     columns, delimiter = header(path)
     usage = column(columns, "usage")
     where = [columns.index(name) for name in _COLUMNS]
-    with open_csv(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        cells = [row for row in csv.reader(text, delimiter=delimiter) if row][1:]
+    cells = [row for _, row in rows_of(path, delimiter) if row][1:]
     try:
         votes = np.array([[int(row[i]) for i in where] for row in cells], dtype=np.int64).reshape(-1, len(where))
+        return votes, ["" if usage is None else row[usage] for row in cells]
     except (ValueError, IndexError) as error:
         raise DataError(f"Got votes in {str(path)!r} that are not whole numbers ({error}), expected counts.") from error
-    return votes, ["" if usage is None else row[usage] for row in cells]
 
 
 def _check_parallel(

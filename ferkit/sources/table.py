@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from pathlib import Path
 
 from ferkit.labels import canonical
-from ferkit.sources.csvfile import column, header, open_csv
+from ferkit.sources.csvfile import column, header, rows_of
 from ferkit.sources.dataset import Dataset, from_files, split_names
 
 _IMAGE = ("image", "file", "filename", "path", "picture")
@@ -45,23 +43,20 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
     split, subject = column(columns, "split", "usage"), column(columns, "subject", "person")
     rows, skipped = [], []
     named: dict[str, tuple[str, int]] = {}
-    with open_csv(path) as file:
-        reader = csv.reader(
-            io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline=""), delimiter=delimiter
-        )
-        next(reader)
-        for cells in reader:
-            get = [cells[i].strip() if i is not None and i < len(cells) else "" for i in (image, label, split, subject)]
-            own = os.path.normpath(get[0])
-            label_before, times = named.get(own, (get[1], 0))
-            if get[0] and get[1] and get[1] == label_before:
-                rows.append([*get, get[0] if not times else f"{get[0]} ({times + 1})"])
-                named[own] = (get[1], times + 1)
-            elif any(cells):
-                reason = f"Got image={get[0]!r}, label={get[1]!r}, expected both."
-                if get[0] and get[1]:
-                    reason = f"Got {get[0]!r} again, with label {get[1]!r}, expected one label, {label_before!r}."
-                skipped.append((f"{path.name}:{reader.line_num}", reason))
+    lines = rows_of(path, delimiter)
+    next(lines)
+    for line, cells in lines:
+        get = [cells[i].strip() if i is not None and i < len(cells) else "" for i in (image, label, split, subject)]
+        own = os.path.normpath(get[0])
+        label_before, times = named.get(own, (get[1], 0))
+        if get[0] and get[1] and get[1] == label_before:
+            rows.append([*get, get[0] if not times else f"{get[0]} ({times + 1})"])
+            named[own] = (get[1], times + 1)
+        elif any(cells):
+            reason = f"Got image={get[0]!r}, label={get[1]!r}, expected both."
+            if get[0] and get[1]:
+                reason = f"Got {get[0]!r} again, with label {get[1]!r}, expected one label, {label_before!r}."
+            skipped.append((f"{path.name}:{line}", reason))
     paths = [path.parent / row[0] for row in rows]
     subjects = [row[3] for row in rows] if any(row[3] for row in rows) else None
     if subjects is None and subjects_from_names:

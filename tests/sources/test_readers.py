@@ -1,5 +1,6 @@
 """Each data set is known by its content and read with labels, splits, persons and votes."""
 
+import csv
 import gzip
 import io
 import zipfile
@@ -144,6 +145,46 @@ def test_zip_without_csv(tmp_path):
         archive.writestr("x.jpg", b"1")
     with pytest.raises(DataError, match="zip without a CSV"):
         load(tmp_path / "a.zip")
+
+
+def test_large_quoted_pictures_are_read(tmp_path):
+    (large,) = faces(1, 224)
+    (tmp_path / "a.csv").write_text(f'emotion,pixels\n3,"{" ".join(map(str, large.ravel()))}"\n')
+    limit = csv.field_size_limit()
+    assert np.array_equal(load(tmp_path / "a.csv").pictures[0], large)
+    assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'emotion,pixels\n0,1 2 3 4\n0,"1 2 3 4"\r5\n0,1 2 3 4\n',
+        'image,label\na.png,happy\nb.png,"sad\nc.png,happy\n',
+        'image,label\na.png,happy\nb.png,"sad\n' + 9_000 * "face.png,happy\n",
+    ],
+    ids=["pixels", "table", "long table"],
+)
+def test_a_broken_csv_is_an_error_with_its_line(tmp_path, text):
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    with pytest.raises(DataError, match=r"Got line 3 of '.*a\.csv', from which on it cannot be read"):
+        load(tmp_path / "a.csv")
+
+
+def test_a_stray_quote_costs_one_row_of_pixels(tmp_path):
+    (tmp_path / "a.csv").write_text('emotion,pixels,Usage\n0,1 2 3 4,\n0,"1 2 3 4,\n0,"1 2 3 4" ,\n')
+    data = load(tmp_path / "a.csv")
+    assert (len(data), [name for name, _ in data.skipped]) == (2, ["a.csv:3"])
+
+
+def test_votes_that_are_broken(tmp_path):
+    fer_plus(tmp_path, [[9, 0, 0, 0, 0, 0, 0, 0, 0, 0]])
+    path = tmp_path / "fer2013new.csv"
+    text = path.read_text()
+    path.write_bytes(text.replace("fer0", "caf\xe9").encode("latin-1"))
+    assert load(tmp_path).labels.tolist() == ["neutral"]
+    path.write_text(text.replace("fer0", '"fer0'))
+    with pytest.raises(DataError, match="Got line 2 of"):
+        load(tmp_path)
 
 
 def altered(archive, offset, value):
