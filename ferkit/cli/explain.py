@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ferkit.cli.evaluate import say_skipped
-from ferkit.cli.predict import CROPPED, notes
+from ferkit.cli.predict import CROPPED, notes, say_kept
 from ferkit.cli.startup import import_scikit_learn
 
 if TYPE_CHECKING:
@@ -145,13 +145,15 @@ def _pictures(
         for i, why in enumerate(explainer.explain(found, *asked, source=_name(frame.source))):
             made.append((why, panels(why, frame.image, found.boxes_xyxy[i])))
             click.echo(f"{why.source}: {headline(why)}")
-    files = {}
-    if made and output.lower().endswith(".html"):
-        files[output] = page(made).encode()
+    if not made:
+        say_kept(output, json_file)
+        files = {}
+    elif output.lower().endswith(".html"):
+        files = {output: page(made).encode()}
     else:
         figures = [grid(drawn, f"{why.source}: {headline(why)}", key(why)) for why, drawn in made]
         files = dict(zip(_numbered(output, len(figures)), map(_bytes_as(output), figures), strict=True))
-    if json_file is not None:
+    if made and json_file is not None:
         files[json_file] = _json([why.as_dict() for why, _ in made])
     _write(files)
     for note in notes(predictor.counts, predictor.missing):

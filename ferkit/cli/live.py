@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ferkit.cli.predict import say_kept
 from ferkit.cli.startup import import_scikit_learn
 from ferkit.files import write_whole
 
@@ -85,10 +86,12 @@ def _tell(text: str) -> None:
 
 
 def _finish(summary: Any, summary_file: str | None, timeline: str | None) -> None:
-    """Print the summary and write what was asked for."""
-    if summary.frames:
-        for line in summary.lines():
-            click.echo(line)
+    """Print the summary and write what was asked for; without a frame, older files stay."""
+    if not summary.frames:
+        say_kept(summary_file, timeline)
+        return
+    for line in summary.lines():
+        click.echo(line)
     if summary_file:
         write_whole(summary_file, json.dumps(summary.as_dict(), indent=2) + "\n")
     if timeline:

@@ -78,7 +78,7 @@ def predict(
         for note in notes(predictor.counts, predictor.missing):
             click.echo(note, err=True)
         if predictor.counts.skipped and not predictor.counts.read and output and Path(output).is_file():
-            click.echo(f"Nothing could be read: {output} stays as it was.", err=True)
+            say_kept(output)
             ctx.exit(1)
     if predictor.counts.skipped:
         ctx.exit(1)
@@ -99,6 +99,13 @@ def notes(counts: Any, missing: str = "center") -> list[str]:
     if counts.skipped:
         said.append(f"{_pictures(len(counts.skipped))} skipped, reasons above.")
     return said
+
+
+def say_kept(*outputs: str | None) -> None:
+    """Name the older files that stay, because there is nothing to take their place."""
+    for output in outputs:
+        if output is not None and Path(output).is_file():
+            click.echo(f"Nothing could be read: {output} stays as it was.", err=True)
 
 
 def _pictures(n: int) -> str:

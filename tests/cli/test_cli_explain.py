@@ -100,9 +100,14 @@ def test_vectors(photo, tmp_path):
 def test_nothing_to_explain(tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
-    result = run(bad, "-o", tmp_path / "why.html")
+    result = run(bad, "-o", tmp_path / "why.html", "--json", tmp_path / "new.json")
     assert result.exit_code == 1
-    assert not (tmp_path / "why.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.png"]
+    (tmp_path / "why.json").write_text("yesterday's")
+    result = run(tmp_path / "gone.png", "-o", tmp_path / "why.html", "--json", tmp_path / "why.json")
+    assert result.exit_code == 1
+    assert f"Nothing could be read: {tmp_path / 'why.json'} stays as it was." in result.stderr
+    assert (tmp_path / "why.json").read_text() == "yesterday's"
 
 
 def test_a_data_set(tmp_path):

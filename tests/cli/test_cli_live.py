@@ -120,10 +120,17 @@ def test_an_output_that_is_read_or_written_twice_is_refused(tmp_path):
 
 
 def test_a_source_that_is_not_there(tmp_path):
-    done = run("--source", tmp_path / "none.mp4", "--no-window", "--log", tmp_path / "a.csv")
+    outputs = {"--log": tmp_path / "a.csv", "--json": tmp_path / "a.json", "--timeline": tmp_path / "a.png"}
+    args = [part for pair in outputs.items() for part in pair]
+    done = run("--source", tmp_path / "none.mp4", "--no-window", *args)
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: Got video=")
-    assert not (tmp_path / "a.csv").exists()
+    assert not list(tmp_path.iterdir())
+    for path in outputs.values():
+        path.write_text("yesterday's")
+    done = run("--source", tmp_path / "none.mp4", "--no-window", *args)
+    assert f"Nothing could be read: {outputs['--json']} stays as it was." in done.stderr
+    assert {path.read_text() for path in outputs.values()} == {"yesterday's"}
 
 
 def test_without_a_display_the_way_out_is_named(monkeypatch):
