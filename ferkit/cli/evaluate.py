@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -340,9 +341,9 @@ def check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> N
     if name is None:
         return
     path = Path(name)
-    if not path.absolute().parent.is_dir():
+    if path.is_dir() or not path.absolute().parent.is_dir():
         raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=hint)
-    folders = [Path(folder).resolve() for folder in read if folder and Path(folder).is_dir()]
+    folders = [Path(folder).resolve() for folder in read if folder and os.path.isdir(folder)]
     if path.exists() and any(path.resolve().is_relative_to(folder) for folder in folders):
         raise click.BadParameter(f"Got {name!r}, a file of the data, expected another.", param_hint=hint)
     check_unread(name, read, hint)
@@ -353,7 +354,7 @@ def check_unread(name: str, read: tuple[str | None, ...], hint: str) -> None:
     path = Path(name)
     own = path.resolve()
     for other in map(Path, filter(None, read)):
-        if own == other.resolve() or (path.exists() and other.exists() and path.samefile(other)):
+        if own == other.resolve() or (path.exists() and os.path.exists(other) and path.samefile(other)):
             raise click.BadParameter(
                 f"Got {name!r}, which is also read or written by another option, expected another file.",
                 param_hint=hint,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ferkit.cli.evaluate import say_skipped
+from ferkit.cli.evaluate import check_output, check_pictures, say_skipped
 from ferkit.cli.predict import CROPPED, notes, say_kept
 from ferkit.cli.startup import import_scikit_learn
 
@@ -172,6 +172,8 @@ def _overview(
     from ferkit.recipe.schema import labels_of
 
     dataset = sources.load(data, split)
+    for option, name in (("-o", output), ("--json", json_file)):
+        check_pictures(name, data, dataset, option)
     changed = {name: new for name, new in labels_of(predictor.model.manifest).items() if name in dataset.labels}
     one = overview(explainer, dataset.relabel(changed), extractor=predictor.extractor)
     for name, found in one.importance.items():
@@ -231,12 +233,8 @@ def _check_output(option: str, name: str | None, read: tuple[str | None, ...]) -
     if name is None:
         return
     path = Path(name)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=option)
     if option == "-o" and path.suffix.lower() not in ENDINGS:
         raise click.BadParameter(f"Got {name!r}, expected a name that ends in {', '.join(ENDINGS)}.", param_hint=option)
-    from ferkit.cli.evaluate import check_unread
-
     numbered = path.parent.glob(f"{glob.escape(path.stem)}_*{glob.escape(path.suffix)}") if option == "-o" else ()
     for written in (name, *map(str, numbered)):
-        check_unread(written, read, option)
+        check_output(written, read, option)

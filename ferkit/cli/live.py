@@ -111,18 +111,14 @@ _ENDINGS = {
 
 def _check_outputs(outputs: dict[str, str | None], source: str, model: str | None) -> None:
     """Before any work: outputs can be written, differ, and are nothing that would be lost."""
-    taken = {Path(other).resolve(): other for other in (source, model) if other and Path(other).exists()}
+    from ferkit.cli.evaluate import check_output
+
+    read = [source, model]
     for option, name in outputs.items():
         if name is None or (option == "--log" and "://" in name):
             continue
-        path = Path(name)
-        if path.suffix.lower() not in _ENDINGS[option]:
+        if Path(name).suffix.lower() not in _ENDINGS[option]:
             expected = " or ".join(_ENDINGS[option])
             raise click.BadParameter(f"Got {name!r}, expected a name that ends in {expected}.", param_hint=option)
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=option)
-        if path.resolve() in taken:
-            raise click.BadParameter(
-                f"Got {name!r}, which is read or written by another option, expected another file.", param_hint=option
-            )
-        taken[path.resolve()] = name
+        check_output(name, tuple(read), option)
+        read.append(name)

@@ -68,6 +68,18 @@ def test_no_picture_that_is_read_is_written_over(photo, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["list.csv", "shot_1.png", "shot_2.png"]
 
 
+def test_no_picture_of_a_data_set_is_written_over(photo, tmp_path):
+    picture = tmp_path / "set" / "happiness" / "a.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(photo.read_bytes())
+    (tmp_path / "list.csv").write_text("image,label\nset/happiness/a.png,happiness\n")
+    for data, said in (("set", "a file of the data"), ("list.csv", "which is also read or written")):
+        result = run("--data", tmp_path / data, "-o", picture)
+        assert result.exit_code == 2
+        assert said in " ".join(result.output.split())
+    assert picture.read_bytes() == photo.read_bytes()
+
+
 def test_the_only_picture_of_a_folder_is_not_written_over(photo, tmp_path):
     only = tmp_path / "shot_1.png"
     only.write_bytes(photo.read_bytes())

@@ -114,6 +114,13 @@ def test_an_output_that_is_read_or_written_twice_is_refused(tmp_path):
     clip.write_bytes(b"mine")
     assert run("--source", clip, "--no-window", "--record", clip).exit_code == 2
     assert clip.read_bytes() == b"mine"
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(b"mine")
+    done = run("--source", folder, "--no-window", "--timeline", folder / "1.png")
+    assert done.exit_code == 2
+    assert "a file of the data, expected another" in done.stderr
+    assert (folder / "1.png").read_bytes() == b"mine"
     same = tmp_path / "a.csv"
     done = run("--source", "sample", "--no-window", "--log", same, "--json", same)
     assert done.exit_code == 2
