@@ -63,6 +63,12 @@ def _answers(
     if not all(kept.values()) and data is None:
         model = next(file for file in files if not kept[file])
         raise click.UsageError(f"Got the model {model!r} without --data, expected the data set that it is to answer.")
+    asked = {"--data": data, "--split": split, "--drop-unknown": drop_unknown}
+    if all(kept.values()) and (given := [option for option, value in asked.items() if value]):
+        raise click.UsageError(
+            f"Got {given[0]} with predictions only, expected it with a model. Choose rows where ferkit evaluate writes "
+            "the predictions."
+        )
     dataset = None if all(kept.values()) else load(str(data), split)
     return {
         name: Predictions.load(file) if kept[file] else _answered(file, dataset, drop_unknown, skipped)

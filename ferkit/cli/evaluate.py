@@ -325,6 +325,8 @@ def _check(ask: Ask) -> None:
                 f"Got {ask.report!r}, which holds other files, expected a new folder or an older report's.",
                 param_hint="--report",
             )
+    if ask.jobs is not None and not ask.stress and ask.recipe is None:
+        raise click.UsageError("Got --jobs without --stress or --recipe, expected it with one of them.")
     if ask.folds is not None and ask.recipe is None:
         raise click.UsageError("Got --folds without --recipe, expected both.")
     read = (ask.data, ask.model, ask.against, ask.slices, ask.recipe)

@@ -62,6 +62,8 @@ def live(
     Example: ferkit live --source clip.mp4 --no-window --log faces.csv
     """
     began = time.monotonic()
+    if mirror and no_window and record is None:
+        raise click.UsageError("Got --mirror with --no-window, expected a window or --record, which shows it.")
     _check_outputs({"--log": log, "--record": record, "--json": summary_file, "--timeline": timeline}, source, model)
     import_scikit_learn()
     from ferkit.live.session import Outputs, run

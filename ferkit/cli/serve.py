@@ -59,4 +59,9 @@ def serve(config: str | None, **options: Any) -> None:
     from ferkit.serve.settings import from_yaml
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    run(Settings(**(from_yaml(config) if config else {}) | given), click.echo)
+    settings = (from_yaml(config) if config else {}) | given
+    if "retention_days" in given and not settings.get("store"):
+        raise click.UsageError(
+            "Got --retention without --store, expected the database to delete from: --store sqlite:///readings.db"
+        )
+    run(Settings(**settings), click.echo)

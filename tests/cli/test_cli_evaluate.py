@@ -315,6 +315,10 @@ def test_comparisons_that_are_none(tmp_path):
     twice = CliRunner().invoke(main, ["compare", "a.csv", "a.csv"])
     assert twice.exit_code == 2
     assert "Got one file twice" in twice.stderr
+    for option in (["--data", "sample"], ["--split", "Training"], ["--drop-unknown"]):
+        useless = CliRunner().invoke(main, ["compare", "a.csv", "b.csv", *option])
+        assert useless.exit_code == 2
+        assert f"Got {option[0]} with predictions only" in useless.stderr
     missing = CliRunner().invoke(main, ["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
     assert missing.exit_code == 1
     assert "cannot be read" in missing.stderr
@@ -347,12 +351,13 @@ def test_a_recipe_is_cross_validated(folder, tmp_path):
         (["x", "--set", "seed=1"], "Got --set without --recipe"),
         (["x", "--cache", "none"], "Got --cache without --recipe"),
         (["x", "--folds", "3"], "Got --folds without --recipe"),
+        (["x", "--jobs", "2"], "Got --jobs without --stress or --recipe"),
         (["x", "--report", "r", "--json", "r/figures.json"], "expected a file in a folder that exists"),
         (["x", "--json", "o.json", "--predictions", "o.json"], "also read or written by another option"),
         (["x", "--recipe", "hog_svm", "--drop-unknown"], "Got --recipe with --drop-unknown, expected --set labels"),
         (["x", "--predictions", "no/such/place.csv"], "expected a file in a folder that exists"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_options_that_do_not_go_together(options, message):
     done = CliRunner().invoke(main, ["evaluate", *options])

@@ -109,6 +109,12 @@ def test_wrong_outputs_are_refused_before_work(tmp_path, option, name):
     assert option in done.stderr
 
 
+def test_a_mirror_that_nobody_sees_is_refused():
+    done = run("--source", "sample", "--no-window", "--mirror")
+    assert done.exit_code == 2
+    assert "expected a window or --record" in done.stderr
+
+
 def test_an_output_that_is_read_or_written_twice_is_refused(tmp_path):
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"mine")

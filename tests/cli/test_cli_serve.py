@@ -35,6 +35,15 @@ def test_what_cannot_work_is_one_line(words, said):
     assert done.stderr.count("\n") == 1
 
 
+def test_retention_needs_a_store(tmp_path):
+    done = run("--retention", "30", "--host", "0.0.0.0")
+    assert done.exit_code == 2
+    assert "Got --retention without --store" in done.stderr
+    (tmp_path / "settings.yaml").write_text("store: nosuch://x\n")
+    done = run("--retention", "30", "--port", "0", "--config", str(tmp_path / "settings.yaml"))
+    assert "expected a database" in done.stderr
+
+
 def test_a_missing_extra_names_the_line_that_brings_it():
     code = "import sys; sys.modules['fastapi'] = None; from ferkit.cli import main; main(['serve'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
