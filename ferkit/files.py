@@ -76,9 +76,7 @@ def replacing(path: str | os.PathLike[str], sync: bool = False) -> Iterator[Bina
     path = Path(path)
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    place = path.absolute().parts[1:]
-    device = place[:1] == ("proc",) or (place[:1] == ("dev",) and (len(place) == 2 or place[1] == "fd"))
-    if device or (path.exists() and not path.is_file()):
+    if _is_device(path):
         with open(path, "wb") as file:
             yield file
         return
@@ -93,6 +91,21 @@ def replacing(path: str | os.PathLike[str], sync: bool = False) -> Iterator[Bina
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def can_write(path: str | os.PathLike[str]) -> bool:
+    """Whether ``replacing`` may write a file, once folders that are missing on the way to it are made."""
+    path = Path(path)
+    if _is_device(path):
+        return os.access(path, os.W_OK)
+    folder = next(parent for parent in path.resolve().parents if os.path.exists(parent))
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _is_device(path: Path) -> bool:
+    place = path.absolute().parts[1:]
+    named = place[:1] == ("proc",) or (place[:1] == ("dev",) and (len(place) == 2 or place[1] == "fd"))
+    return named or (path.exists() and not path.is_file())
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> Path:

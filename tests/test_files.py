@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ferkit.errors import DataError
-from ferkit.files import default_folder, replacing, writable_folder, write_whole
+from ferkit.files import can_write, default_folder, replacing, writable_folder, write_whole
 
 
 def test_the_default_folder_follows_the_desktop_rules(monkeypatch, tmp_path):
@@ -53,6 +53,16 @@ def test_a_new_file_takes_the_place_of_the_old_one(tmp_path, sync):
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_files_may_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert can_write(tmp_path / "new" / "folder" / "a")
+    assert not can_write(tmp_path / "file" / "a")
+    assert can_write(os.devnull)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert not can_write(tmp_path / "new" / "folder" / "a")
+    assert not can_write(tmp_path / "file")
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

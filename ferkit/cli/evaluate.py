@@ -15,6 +15,7 @@ import click
 
 from ferkit.cli.fit import check_jobs
 from ferkit.cli.predict import CROPPED
+from ferkit.files import can_write, write_whole
 
 
 @click.command("evaluate")
@@ -146,9 +147,13 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     said = notes(figures)
     for note in said:
         click.echo(note, err=True)
+    _keep_figures(ask, figures)
+    if ask.predictions is not None:
+        result.predictions.save(ask.predictions)
     if ask.report is not None:
         _write_report(ask, opened, dataset, result, figures, said)
-    _keep(ask, figures, result.predictions if ask.predictions else None)
+    if ask.stress:
+        _keep_figures(ask, figures)
     return result.skipped
 
 
@@ -168,15 +173,11 @@ def _load(ask: Ask) -> tuple[Any, int]:
     return dataset, len(elsewhere)
 
 
-def _keep(ask: Ask, figures: dict[str, Any], answers: Any) -> None:
-    """Write figures and predictions where these were asked for."""
+def _keep_figures(ask: Ask, figures: dict[str, Any]) -> None:
     from ferkit.evaluate.metrics import without_nan
-    from ferkit.files import write_whole
 
     if ask.json_file is not None:
         write_whole(ask.json_file, json.dumps(without_nan(figures), indent=2, ensure_ascii=False) + "\n")
-    if ask.predictions is not None:
-        answers.save(ask.predictions)
 
 
 def _write_report(ask: Ask, model: Any, dataset: Any, result: Any, figures: dict[str, Any], said: list[str]) -> None:
@@ -228,7 +229,9 @@ def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
     click.echo(f"{folds_table(figures)}\n\n{table(figures)}\n\n{confusion_table(figures)}")
     if found.left_out:
         click.echo(f"{found.left_out} pictures left out: a network of the features was trained on them.", err=True)
-    _keep(ask, figures, found.answers)
+    _keep_figures(ask, figures)
+    if ask.predictions is not None:
+        found.answers.save(ask.predictions)
     return found.skipped
 
 
@@ -320,6 +323,10 @@ def _check(ask: Ask) -> None:
         check_outside(ask.report, ask.data, "--report")
         from ferkit.evaluate.folder import holds_other_files
 
+        if not can_write(Path(ask.report, "index.html")):
+            raise click.BadParameter(
+                f"Got {ask.report!r}, expected a folder that you may write to.", param_hint="--report"
+            )
         if holds_other_files(Path(ask.report)):
             raise click.BadParameter(
                 f"Got {ask.report!r}, which holds other files, expected a new folder or an older report's.",
@@ -339,12 +346,14 @@ def _check(ask: Ask) -> None:
 
 
 def check_output(name: str | None, read: tuple[str | None, ...], hint: str) -> None:
-    """Refuse a file in no folder, one that is also read, and one that another option writes."""
+    """Refuse a file that cannot be written, one that is also read, and one that another option writes."""
     if name is None:
         return
     path = Path(name)
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    if os.path.isdir(path) or not os.path.isdir(path.absolute().parent):
         raise click.BadParameter(f"Got {name!r}, expected a file in a folder that exists.", param_hint=hint)
+    if not can_write(path):
+        raise click.BadParameter(f"Got {name!r}, expected a file in a folder that you may write to.", param_hint=hint)
     folders = [Path(folder).resolve() for folder in read if folder and os.path.isdir(folder)]
     if path.exists() and any(path.resolve().is_relative_to(folder) for folder in folders):
         raise click.BadParameter(f"Got {name!r}, a file of the data, expected another.", param_hint=hint)

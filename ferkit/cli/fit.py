@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ferkit.files import write_whole
+from ferkit.files import can_write, write_whole
 
 if TYPE_CHECKING:
     from ferkit.recipe import Fitted
@@ -139,12 +139,9 @@ def _check(outputs: dict[str, str | None], read: tuple[str, ...]) -> None:
 
 def _check_place(path: Path) -> None:
     """Refuse a place that cannot be written before hours of work, not after."""
-    import os
-
     from ferkit.errors import ModelFileError
 
-    folder = next(parent for parent in (path.absolute().parent, *path.absolute().parents) if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    if not can_write(path):
         raise ModelFileError(f"Got output={str(path)!r}, expected a place that can be written.")
 
 

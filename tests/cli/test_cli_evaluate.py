@@ -291,6 +291,27 @@ def test_a_report_with_groups_and_stress(call, folder, tmp_path, monkeypatch):
     assert any("fitted the model's fusion" in note for note in kept["notes"])
 
 
+def test_figures_are_kept_when_the_stress_test_is_stopped(call, tmp_path, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ferkit.evaluate.report.stress", stop)
+    outputs = ["--json", tmp_path / "out.json", "--predictions", tmp_path / "out.csv"]
+    done = call("--split", "PublicTest", "--report", tmp_path / "report", "--stress", *outputs)
+    assert done.exit_code == 130
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == figures["n"] + 1
+
+
+@pytest.mark.parametrize("option", ["--json", "--predictions", "--report"])
+def test_a_folder_without_permission_is_told_before_any_work(call, tmp_path, monkeypatch, option):
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    done = call(option, tmp_path / "out")
+    assert done.exit_code == 2
+    assert "that you may write to" in done.stderr
+    assert done.stdout == ""
+
+
 def test_predictions_are_compared(call, models, folder, tmp_path):
     for name in ("good", "poor"):
         done = call("--predictions", tmp_path / f"{name}.csv", model=f"{name}.ferkit")

@@ -177,6 +177,14 @@ def test_refused(photo, tmp_path, monkeypatch, args, said):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_without_permission_is_told_before_any_work(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    for args in (("-o", tmp_path / "why.html"), ("--json", tmp_path / "why.json")):
+        result = run(photo, *args)
+        assert result.exit_code == 2
+        assert "that you may write to" in " ".join(result.output.split())
+
+
 def test_a_video_is_refused(tmp_path):
     from ferkit.sources import sample_video
 
