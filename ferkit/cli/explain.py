@@ -79,7 +79,7 @@ def explain(
         raise click.UsageError(
             f"Got {given[0]} {'with' if data else 'without'} --data, expected it the other way round."
         )
-    stills, videos = _stills(pictures)
+    stills, left_out = _stills(pictures)
     read = (*stills, data, model)
     _check_output("-o", output, read)
     _check_output("--json", json_file, (*read, output))
@@ -95,32 +95,36 @@ def explain(
         if label is not None or against is not None:
             explainer.direction(label or _other(explainer, against), against)
         skipped = _pictures(explainer, predictor, stills, (label, against), output, json_file)
-    if skipped or videos:
+    if skipped or left_out:
         ctx.exit(1)
 
 
 def _stills(inputs: Sequence[str]) -> tuple[list[str], int]:
-    """Inputs with folders and globs as their files, without the videos in these; how many of those there were."""
+    """Inputs with folders and globs as their files, and how many things in these are left out, as videos are."""
     from ferkit.errors import PictureError
     from ferkit.sources.walk import is_video, paths_of
 
-    stills, videos = [], 0
+    stills: list[str] = []
+    left_out = 0
     for item in inputs:
         try:
             paths = [] if item in ("", "-", "sample") else list(paths_of(item))
         except PictureError:  # said when it is its turn
             paths = []
-        if len(paths) == 1 and is_video(paths[0]):
-            raise click.UsageError(f"Got the video {item!r}, expected pictures.")
         for path in paths:
-            if is_video(path):
+            if isinstance(path, PictureError):
+                click.echo(f"Skipped: {path}", err=True)
+                left_out += 1
+            elif is_video(path):
+                if len(paths) == 1:
+                    raise click.UsageError(f"Got the video {item!r}, expected pictures.")
                 click.echo(f"Skipped: Got the video {str(path)!r}, expected pictures.", err=True)
-                videos += 1
+                left_out += 1
             else:
                 stills.append(str(path))
         if not paths:
             stills.append(item)
-    return stills, videos
+    return stills, left_out
 
 
 def _pictures(

@@ -318,7 +318,12 @@ def _pictures_in(folder: Path, tell: Callable[[str], object]) -> Iterator[Frame]
     from ferkit.sources import read_image
     from ferkit.sources.images import is_picture_name
 
-    paths = sorted(path for path in folder.iterdir() if is_picture_name(path))
+    try:
+        paths = sorted(path for path in folder.iterdir() if is_picture_name(path))
+    except OSError as error:
+        raise PictureError(
+            f"Got folder={str(folder)!r} ({error.strerror}), expected a readable folder. Check its permissions."
+        ) from error
     if not paths:
         raise PictureError(f"Got folder={str(folder)!r} without pictures, expected at least 1.")
     index = 0

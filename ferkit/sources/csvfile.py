@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -131,10 +132,22 @@ def column(columns: list[str], *names: str) -> int | None:
 
 
 def csvs_in(folder: Path) -> list[tuple[Path, list[str]]]:
-    """CSV files directly in a folder with their columns, sorted by name; damaged ones are left out."""
+    """CSV files directly in a folder with their columns, sorted by name; damaged ones are left out.
+
+    Raises
+    ------
+    DataError
+        The folder cannot be read.
+    """
     found = []
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(
+            f"Got path={str(folder)!r} ({error.strerror}), expected a readable folder. Check its permissions."
+        ) from error
+    for path in paths:
+        if os.path.isfile(path) and path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             try:
                 columns, _ = header(path)
             except DataError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ferkit.errors import DataError
@@ -72,9 +75,9 @@ def _sample() -> Dataset:
 
 
 def _read(path: Path, subjects_from_names: bool, neutral_first: bool, check: bool) -> Dataset:
-    if path.is_dir():
+    if os.path.isdir(path):
         return _read_folder(path, subjects_from_names, neutral_first, check)
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(f"Got path={str(path)!r}, which does not exist, expected a file, a folder or 'sample'.")
     columns, _ = header(path)
     if ferplus.has_votes(columns):
@@ -100,7 +103,15 @@ def _read_folder(path: Path, subjects_from_names: bool, neutral_first: bool, che
             )
         if found:
             return _read(found[0], subjects_from_names, neutral_first, check)
-    files = list(files_under(path))
+    unread: list[tuple[str, str]] = []
+    files = list(files_under(path, unread))
+    data = _of_files(path, files, subjects_from_names, neutral_first, check)
+    return replace(data, skipped=[*data.skipped, *((os.path.relpath(name, path), why) for name, why in unread)])
+
+
+def _of_files(
+    path: Path, files: Sequence[Path], subjects_from_names: bool, neutral_first: bool, check: bool
+) -> Dataset:
     if ckplus.emotion_files(files):
         return ckplus.read(path, files, neutral_first=neutral_first, check=check)
     if jaffe.fits(files):

@@ -50,10 +50,19 @@ def pictures(inputs: Any, every: int = 1) -> Iterator[Frame | PictureError]:
             yield error
 
 
-def files_under(folder: str | Path) -> Iterator[Path]:
-    """Files under a folder that are not hidden, sorted folder by folder; links to folders are followed once."""
+def files_under(folder: str | Path, unread: list[tuple[str, str]]) -> Iterator[Path]:
+    """Files under a folder that are not hidden, sorted folder by folder; links to folders are followed once.
+
+    Folders that cannot be read join ``unread``, with the reason.
+    """
+
+    def note(error: OSError) -> None:
+        name = str(error.filename)
+        reason = f"Got folder={name!r} ({error.strerror}), expected a readable folder. Check its permissions."
+        unread.append((name, reason))
+
     seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=note, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             folders.clear()
@@ -86,7 +95,10 @@ def _frames_of(item: Any, every: int) -> Iterator[Frame | PictureError]:
         yield from frames(item, every)
     else:
         for path in paths_of(str(item)):
-            yield from _frames_of_file(path, every)
+            if isinstance(path, PictureError):
+                yield path
+            else:
+                yield from _frames_of_file(path, every)
 
 
 def _is_picture(item: Any) -> bool:
@@ -101,20 +113,25 @@ def _name(picture: Any) -> str:
     return str(own or kind)
 
 
-def paths_of(name: str) -> Iterator[Path]:
-    """Files that a path or a glob names; of folders the pictures and videos. A PictureError where there are none."""
-    path = Path(name)
-    if path.is_dir():
-        found = _shown_in(path)
+def paths_of(name: str) -> Iterator[Path | PictureError]:
+    """Files that a path or a glob names; of folders the pictures and videos, and errors for folders inside.
+
+    Raises
+    ------
+    PictureError
+        There are none.
+    """
+    if os.path.isdir(name):
+        found = _shown_in(name)
         if not found:
             raise PictureError(f"Got folder={name!r} without pictures or videos, expected at least 1.")
         yield from found
-    elif path.exists():
-        yield path
+    elif os.path.exists(name):
+        yield Path(name)
     elif glob.has_magic(name):
         found = []
         for match in sorted(glob.glob(name, recursive=True)):
-            found += _shown_in(Path(match)) if os.path.isdir(match) else [Path(match)]
+            found += _shown_in(match) if os.path.isdir(match) else [Path(match)]
         if not found:
             raise PictureError(f"Got pattern={name!r}, which matches nothing to read, expected at least 1 file.")
         yield from found
@@ -125,11 +142,13 @@ def paths_of(name: str) -> Iterator[Path]:
         )
 
 
-def _shown_in(folder: Path) -> list[Path]:
-    """Pictures and videos under a folder."""
+def _shown_in(folder: str) -> list[Path | PictureError]:
+    """Pictures and videos under a folder, then errors for folders that cannot be read."""
     from ferkit.sources.video import is_video_name
 
-    return [file for file in files_under(folder) if is_picture_name(file) or is_video_name(file)]
+    unread: list[tuple[str, str]] = []
+    shown = [file for file in files_under(folder, unread) if is_picture_name(file) or is_video_name(file)]
+    return [*shown, *(PictureError(reason) for _, reason in unread)]
 
 
 def _frames_of_file(path: Path, every: int) -> Iterator[Frame | PictureError]:

@@ -1,6 +1,7 @@
 """Everything that a user can name becomes frames; what is bad becomes an error among them."""
 
 import io
+import os
 import sys
 
 import numpy as np
@@ -173,4 +174,35 @@ def test_links_in_a_circle_end(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("x")
     (tmp_path / "in" / "round").symlink_to(tmp_path)
-    assert [path.name for path in files_under(tmp_path)] == ["a.txt"]
+    assert [path.name for path in files_under(tmp_path, [])] == ["a.txt"]
+
+
+@pytest.fixture
+def lock(monkeypatch):
+    """Take the permission to list folders of one name, also from root."""
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if os.path.basename(path) == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "listdir", lambda path=".": [entry.name for entry in refuse(path)])
+
+
+def test_a_folder_without_permission_is_told(tree, lock):
+    (tree / "b" / "locked").mkdir()
+    for named in (tree, str(tree / "*")):
+        *found, error = pictures(named)
+        assert names(found, tree) == ["a/one.png", "a/deep/three.bmp", "b/two.jpg"]
+        assert f"Got folder={str(tree / 'b' / 'locked')!r} (Permission denied)" in str(error)
+    (error,) = pictures(tree / "b" / "locked")
+    assert "Check its permissions" in str(error)
+    data = load(tree)
+    assert len(data) == 3
+    assert [name for name, _ in data.skipped] == [os.path.join("b", "locked")]
+    with pytest.raises(DataError, match="Check its permissions"):
+        load(tree / "b" / "locked")
+    with pytest.raises(PictureError, match="Check its permissions"), Capture(tree / "b" / "locked") as capture:
+        list(capture)
