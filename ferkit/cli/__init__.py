@@ -61,6 +61,8 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run; exit codes: 0 done, 1 an error of ours or pictures skipped, 2 wrong usage, 130 interrupted."""
+        if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold bytes that are no text
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _one_line

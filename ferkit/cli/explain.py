@@ -149,14 +149,14 @@ def _pictures(
         for i, why in enumerate(explainer.explain(found, *asked, source=_name(frame.source))):
             made.append((why, panels(why, frame.image, found.boxes_xyxy[i])))
             click.echo(f"{why.source}: {headline(why)}")
+    files: dict[str, str | bytes] = {}
     if not made:
         say_kept(output, json_file)
-        files = {}
     elif output.lower().endswith(".html"):
-        files = {output: page(made).encode()}
+        files[output] = page(made)
     else:
         figures = [grid(drawn, f"{why.source}: {headline(why)}", key(why)) for why, drawn in made]
-        files = dict(zip(_numbered(output, len(figures)), map(_bytes_as(output), figures), strict=True))
+        files |= zip(_numbered(output, len(figures)), map(_bytes_as(output), figures), strict=True)
     if made and json_file is not None:
         files[json_file] = _json([why.as_dict() for why, _ in made])
     _write(files)
@@ -184,10 +184,11 @@ def _overview(
         click.echo(f"{name}: {found.accuracy.mean():.1%} of accuracy, {found.log_loss.mean():+.3f} log loss without it")
     drawn, title = overview_panels(one), f"What the model sees in {sum(one.counts.values())} faces"
     note = "Orange and solid lines speak for an expression, blue and dashed lines against."
+    files: dict[str, str | bytes] = {}
     if output.lower().endswith(".html"):
-        files = {output: framed(title, f"<p class='soft'>{note}</p>{gallery(drawn)}").encode()}
+        files[output] = framed(title, f"<p class='soft'>{note}</p>{gallery(drawn)}")
     else:
-        files = {output: _bytes_as(output)(grid(drawn, title, note))}
+        files[output] = _bytes_as(output)(grid(drawn, title, note))
     if json_file is not None:
         files[json_file] = _json(one.as_dict())
     _write(files)
@@ -204,7 +205,8 @@ def _other(explainer: Explainer, against: str | None) -> str:
 
 
 def _name(source: str) -> str:
-    return "standard input" if source == "-" else Path(source).name
+    """What a picture is called; bytes that are no text, as in names from old systems, are written as their escape."""
+    return "standard input" if source == "-" else Path(source).name.encode("utf-8", "backslashreplace").decode()
 
 
 def _numbered(output: str, count: int) -> list[str]:
@@ -220,11 +222,11 @@ def _bytes_as(output: str) -> Any:
     return partial(figure_bytes, kind=Path(output).suffix[1:].lower())
 
 
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, ensure_ascii=False) + "\n").encode()
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
-def _write(files: dict[str, bytes]) -> None:
+def _write(files: dict[str, str | bytes]) -> None:
     from ferkit.files import write_whole
 
     for name, content in files.items():

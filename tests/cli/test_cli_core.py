@@ -114,6 +114,12 @@ def test_other_errors_keep_their_traceback(command):
     assert isinstance(run("info").exception, ZeroDivisionError)
 
 
+def test_names_that_are_no_text_are_printed_with_an_escape(command):
+    command(lambda: click.echo("caf\udce9.png"))
+    done = run("info")
+    assert (done.exit_code, done.stdout) == (0, "caf\\udce9.png\n")
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, click.Abort])
 def test_an_interrupt(command, stop):
     def interrupt():

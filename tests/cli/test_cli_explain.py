@@ -1,6 +1,8 @@
 """``ferkit explain``: what is written, what is said, what is refused."""
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -102,6 +104,18 @@ def test_a_video_among_pictures_is_skipped_and_the_rest_explained(photo, tmp_pat
     assert "Skipped: Got the video" in result.output
     assert "a.png: " in result.output
     assert (tmp_path / "why.html").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text")
+@pytest.mark.parametrize("name", ["why.html", "why.svg"])
+def test_a_name_that_is_no_text(photo, tmp_path, name):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.png")
+    odd.write_bytes(photo.read_bytes())
+    result = run(odd, "-o", tmp_path / name, "--json", tmp_path / "why.json", "--model", "fast")
+    assert result.exit_code == 0, result.output
+    assert "caf\\udce9.png: " in result.stdout
+    assert json.loads((tmp_path / "why.json").read_text())[0]["source"] == "caf\\udce9.png"
+    assert (tmp_path / name).stat().st_size > 10_000
 
 
 def test_vectors(photo, tmp_path):
