@@ -164,6 +164,7 @@ def prepare(
     Example: ferkit data prepare sample faces --size 48 --light clahe
     """
     from ferkit.cli.evaluate import check_outside
+    from ferkit.faces.extract import CROPPED_UP_TO
     from ferkit.prepare import prepare as write_faces
 
     check_outside(out, path, "OUT")
@@ -175,6 +176,12 @@ def prepare(
         f"{done.written} faces written to {out}, {done.before} were there; {done.not_found} {left} without a face that "
         f"was found; labels.csv lists {done.listed}."
     )
+    if settings["size"] > CROPPED_UP_TO:
+        click.echo(
+            f"Squares of more than {CROPPED_UP_TO} pixels are not taken as cropped faces by themselves: "
+            "ferkit fit --set faces.cropped=true, ferkit evaluate --cropped yes.",
+            err=True,
+        )
     if dataset.votes is not None:
         click.echo(f"The set's votes are not kept: {out} has one label a face.")
     if done.broken:

@@ -15,6 +15,8 @@ from ferkit.collect import collect
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.faces import FaceExtractor
 from ferkit.prepare import prepare
+from ferkit.recipe import build
+from ferkit.recipe import load as recipe
 from ferkit.records import Frame
 from ferkit.sources import Dataset, Pictures, draw_face, load, read_image, sample, sample_video
 
@@ -257,6 +259,18 @@ def test_prepare_can_split(run, tmp_path):
         Image.fromarray(picture).save(folder / f"{name}.png")
     assert run("prepare", tmp_path / "set", tmp_path / "out", "--split").exit_code == 0
     assert set(load(tmp_path / "out").splits) == {"Training", "PublicTest", "PrivateTest"}
+
+
+@pytest.mark.parametrize(("size", "told"), [(64, False), (72, True)])
+def test_prepare_says_when_faces_do_not_pass_for_cropped(run, tmp_path, monkeypatch, size, told):
+    monkeypatch.setattr("ferkit.cli.data._load", lambda *args: sample(7))
+    done = run("prepare", "sample", tmp_path / "out", "--size", size)
+    assert done.exit_code == 0
+    assert ("ferkit fit --set faces.cropped=true" in done.stderr) is told
+    faces = load(tmp_path / "out").pictures
+    assert FaceExtractor().takes_as_cropped(faces[0]) is not told
+    extractor = build(recipe("hog_svm", ["faces.cropped=true", f"faces.size={size}"]))[0]
+    assert np.array_equal(extractor.transform(faces).crops, faces)
 
 
 def test_prepare_says_that_votes_are_lost(run, tmp_path, monkeypatch):
