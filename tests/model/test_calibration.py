@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import softmax as scipy_softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from ferkit.errors import InputError
+from ferkit.model import LinearSVM
 from ferkit.model.calibration import correct_priors, fit_temperature, fit_vector, log_softmax, mean_log_loss, softmax
 from ferkit.model.folds import fold_of, out_of_fold
 
@@ -36,9 +38,56 @@ def test_the_temperature_that_was_put_in_is_found(drawn):
     assert fit_temperature(logits / 4, codes) == pytest.approx(0.25, rel=0.03)
 
 
-def test_temperature_stays_finite_where_nothing_is_wrong():
-    logits = np.array([[5.0, 0.0], [0.0, 5.0]])
-    assert 0 < fit_temperature(logits, np.array([0, 1])) < 1
+@pytest.mark.parametrize("rows", [1, 5, 40])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_rows_that_are_all_right_prove_only_as_much_as_they_are(rows, classes):
+    """As if one more row of each class had been answered by chance."""
+    codes, n = np.repeat(np.arange(classes), rows), classes * rows
+    logits = 30 * np.eye(classes)[codes]
+    scale, shift = fit_vector(logits, codes)
+    for calibrated in (logits / fit_temperature(logits, codes), logits * scale + shift):
+        np.testing.assert_allclose(softmax(calibrated).max(axis=1), (n + 1) / (n + classes), atol=1e-4)
+
+
+def test_added_rows_leave_the_shares_of_the_classes():
+    codes = np.repeat([0, 1, 2], [40, 15, 5])
+    logits = np.eye(3)[codes] + np.random.default_rng(0).normal(size=(60, 3))
+    for weights in (None, 60 / np.array([40, 15, 5])[codes]):
+        scale, shift = fit_vector(logits, codes, weights)
+        shares = np.average(softmax(logits * scale + shift), axis=0, weights=weights)
+        np.testing.assert_allclose(shares, np.average(np.eye(3)[codes], axis=0, weights=weights), atol=0.03)
+
+
+def test_among_thousands_of_rows_the_prior_is_not_felt(drawn):
+    logits, codes = drawn
+    assert fit_temperature(logits, codes) == pytest.approx(fit_temperature(logits, codes, prior=0), rel=1e-3)
+    for soft, hard in zip(fit_vector(logits, codes), fit_vector(logits, codes, prior=0), strict=True):
+        np.testing.assert_allclose(soft, hard, atol=2e-3)
+
+
+def test_a_small_set_is_not_made_sure_of_itself():
+    rng = np.random.default_rng(0)
+    codes, truth = np.repeat([0, 1, 2], 8), rng.integers(0, 3, 600)
+    losses, plain = [], []
+    for _ in range(12):
+        X, fresh = (np.eye(3)[rows] * 3 + rng.normal(size=(len(rows), 3)) for rows in (codes, truth))
+        losses.append(mean_log_loss(np.log(LinearSVM().fit(X, codes).predict_proba(fresh)), truth))
+        plain.append(mean_log_loss(LogisticRegression().fit(X, codes).predict_log_proba(fresh), truth))
+    assert max(losses) < max(plain) + 0.15
+
+
+def test_a_class_without_rows_takes_the_mean_scale():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 2, 400)
+    logits = np.column_stack([np.eye(2)[codes] * 2 + rng.normal(size=(400, 2)), np.full(400, 99.0)])
+    scale, shift = fit_vector(logits, codes)
+    two = fit_vector(logits[:, :2], codes)
+    np.testing.assert_allclose(scale, [*two[0], np.sqrt(two[0].prod())])
+    np.testing.assert_allclose(shift, [*two[1], 0])
+    assert fit_temperature(logits, codes) == fit_temperature(logits[:, :2], codes)
+    for few in (codes[:0], codes[:1]):
+        assert fit_temperature(logits[: len(few)], few) == 1
+        np.testing.assert_array_equal(fit_vector(logits[: len(few)], few), [[1, 1, 1], [0, 0, 0]])
 
 
 def test_the_scales_and_shifts_that_were_put_in_are_found(drawn):
@@ -52,8 +101,8 @@ def test_the_scales_and_shifts_that_were_put_in_are_found(drawn):
 def test_weighted_rows_count_as_repeated_ones(drawn):
     logits, codes = drawn[0][:500], drawn[1][:500]
     times = np.random.default_rng(1).integers(1, 4, 500)
-    weighted = fit_vector(logits * 2, codes, times.astype(float), l2=0)
-    repeated = fit_vector(np.repeat(logits * 2, times, axis=0), np.repeat(codes, times), l2=0)
+    weighted = fit_vector(logits * 2, codes, times.astype(float), prior=0)
+    repeated = fit_vector(np.repeat(logits * 2, times, axis=0), np.repeat(codes, times), prior=0)
     for ours, theirs in zip(weighted, repeated, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
