@@ -44,9 +44,31 @@ def fold_of(codes: NDArray[Any], groups: Any, folds: int, seed: int) -> NDArray[
     return dealt[group]
 
 
+def known_elsewhere(codes: NDArray[Any], part: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Rows of classes that more than one part holds: what is fitted without a row's own part knows its class.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,), dtype int
+        Class of each row.
+    part : ndarray of shape (n,), dtype int
+        Fold or group of each row.
+
+    Returns
+    -------
+    ndarray of shape (n,), dtype bool
+        All or none of the rows of a class.
+    """
+    held = np.unique(np.column_stack([codes, part]), axis=0)[:, 0]
+    return np.asarray(np.bincount(held)[codes] > 1)
+
+
 def out_of_fold(
-    codes: NDArray[Any], fold: NDArray[np.intp], answer: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
-) -> NDArray[Any]:
+    codes: NDArray[Any],
+    fold: NDArray[np.intp],
+    answer: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+    n_classes: int,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Answers for each row from a model fitted on the other folds.
 
     Parameters
@@ -58,13 +80,16 @@ def out_of_fold(
     answer : callable
         ``answer(train, test)`` fits on the rows ``train`` and returns numbers for the rows ``test``, one column for
         each class, or for each class among ``train``. At least two classes must be among them.
+    n_classes : int
+        Classes in all, also such without rows.
 
     Returns
     -------
-    ndarray of shape (n, n_classes), dtype float64
+    numbers : ndarray of shape (n, n_classes), dtype float64
         A class that a fold could not learn, because all its rows lie in that fold, has the lowest number of its row.
+    known : ndarray of shape (n,), dtype bool
+        False for the rows of such a class: no answer to them can be right, and nothing may be fitted on these answers.
     """
-    n_classes = int(codes.max()) + 1
     out = np.zeros((len(codes), n_classes))
     for held_out in range(int(fold.max()) + 1):
         train, test = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
@@ -74,4 +99,4 @@ def out_of_fold(
         numbers = answer(train, test)
         out[test] = numbers.min(axis=1, keepdims=True)
         out[np.ix_(test, known if numbers.shape[1] == len(known) else np.arange(n_classes))] = numbers
-    return out
+    return out, known_elsewhere(codes, fold)

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive
 from ferkit.model.bases import not_one_a_class, one_a_class
 from ferkit.model.calibration import fit_temperature, log_softmax, mean_log_loss
-from ferkit.model.folds import fold_of, out_of_fold
+from ferkit.model.folds import fold_of, known_elsewhere, out_of_fold
 from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.records import Features
 
@@ -85,12 +85,13 @@ class LinearFusion(FaceClassifier):
         matrix = np.asarray(X, dtype=np.float64)
         blocks = np.stack([matrix[:, X.families[name]] for name in shared]) if shared else np.zeros((0, len(codes), k))
         pulls = self._pulls(bool(shared))
-        held_out: Array | None = None
-        self.pull_ = pulls[0]
+        self.pull_, self.temperature_ = pulls[0], 1.0
         if self.calibrate or len(pulls) > 1:
             fold = fold_of(codes, groups, self.folds, self.seed)
-            self.pull_, held_out = _choose(matrix, blocks, codes, k, fold, pulls)
-        self.temperature_ = 1.0 if held_out is None or not self.calibrate else fit_temperature(held_out, codes)
+            known = known_elsewhere(codes, fold)
+            self.pull_, held_out = _choose(matrix, blocks, codes, k, fold, known, pulls)
+            if self.calibrate:
+                self.temperature_ = fit_temperature(held_out[known], codes[known])
         own, coef, bias = _fit(matrix, blocks, codes, k, self.pull_)
         coef = coef.copy()
         for name, weight in zip(shared, own, strict=True):
@@ -127,8 +128,10 @@ class Weights(NamedTuple):
     bias: Array
 
 
-def _choose(matrix: Array, blocks: Array, codes: Array, k: int, fold: Array, pulls: list[float]) -> tuple[float, Array]:
-    """Strength with the least held-out log loss, and the held-out logits under it.
+def _choose(
+    matrix: Array, blocks: Array, codes: Array, k: int, fold: Array, known: Array, pulls: list[float]
+) -> tuple[float, Array]:
+    """Strength with the least held-out log loss on the known rows, and the held-out logits of all rows under it.
 
     Strengths come strongest first, each fit starts from the one before, and the search ends when the loss rises.
     """
@@ -141,7 +144,7 @@ def _choose(matrix: Array, blocks: Array, codes: Array, k: int, fold: Array, pul
             fitted = _fit(matrix[train], blocks[:, train], codes[train], k, pull, starts.get(held_out))
             starts[held_out] = fitted
             logits[test] = _mix(matrix[test], blocks[:, test], fitted)
-        loss = mean_log_loss(logits, codes)
+        loss = mean_log_loss(logits[known], codes[known]) if known.any() else 0.0
         if loss >= least:
             break
         best, least, kept = pull, loss, logits
@@ -250,8 +253,10 @@ class FusionHead(FaceClassifier):
         self.temperature_ = 1.0
         if self.calibrate:
             fold = fold_of(codes, groups, self.calibration_folds, self.seed)
-            held_out = out_of_fold(codes, fold, lambda a, b: _forward(scaled[b], self._train(scaled[a], codes[a])))
-            self.temperature_ = fit_temperature(held_out, codes)
+            held_out, known = out_of_fold(
+                codes, fold, lambda a, b: _forward(scaled[b], self._train(scaled[a], codes[a])), len(self.classes_)
+            )
+            self.temperature_ = fit_temperature(held_out[known], codes[known])
         layers = self._train(scaled, codes)
         self.hidden_weights_, self.hidden_bias_ = layers[:2]
         self.out_weights_, self.out_bias_ = (layer / self.temperature_ for layer in layers[2:])

@@ -149,7 +149,8 @@ class RBFSVM(FaceClassifier):
                 return self._margins(machine, reduced[test], across)
 
             fold = fold_of(codes, groups, self.calibration_folds, self.seed)
-            stretch, shift = fit_vector(out_of_fold(codes, fold, margins), codes, weights)
+            held_out, known = out_of_fold(codes, fold, margins, k)
+            stretch, shift = fit_vector(held_out[known], codes[known], weights[known])
         machine = self._machine(reduced, codes, weights, kernel)
         self.vectors_ = machine.vectors
         self.dual_coef_ = (machine.weights * stretch).astype(reduced.dtype)

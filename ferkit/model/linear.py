@@ -137,10 +137,10 @@ class LinearSVM(FaceClassifier):
             return np.asarray(scaled[test] @ solution.weights + solution.intercept)
 
         fold = fold_of(codes, groups, self.calibration_folds, self.seed)
-        held_out = out_of_fold(codes, fold, margins)
+        held_out, known = out_of_fold(codes, fold, margins, k)
         middle = np.mean([solution.weights for solution in solved], axis=0)
         start = Solution(middle, np.mean([solution.intercept for solution in solved], axis=0), 0, False)
-        return *fit_vector(held_out, codes, weights), start
+        return *fit_vector(held_out[known], codes[known], weights[known]), start
 
     def _solve(self, X: Any, codes: Array, weights: Array, start: Solution | None = None) -> Solution:
         k = len(self.classes_)

@@ -11,6 +11,7 @@ from scipy import linalg, sparse
 
 from ferkit.model.base import FaceClassifier, join, positive
 from ferkit.model.calibration import fit_vector
+from ferkit.model.folds import known_elsewhere
 from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.model.solver import SquaredHinge, minimise
 from ferkit.records import Features
@@ -99,7 +100,7 @@ class LocalSVM(FaceClassifier):
         if self.calibrate:
             own = np.arange(len(codes)) if groups is None else np.unique(groups, return_inverse=True)[1]
             drawn = np.random.default_rng(self.seed).permutation(len(codes))[: self.calibration_rows]
-            drawn = drawn[[bool((own != own[i]).any()) for i in drawn]]
+            drawn = drawn[known_elsewhere(codes, own)[drawn]]
             margins = self._margins(self.rows_[drawn], own, own[drawn])
             self.stretch_, self.shift_ = fit_vector(margins, codes[drawn])
 
@@ -124,7 +125,7 @@ class LocalSVM(FaceClassifier):
             if own is not None and asked is not None:
                 near = np.where(own[None, :] == asked[start : start + ROWS, None], -np.inf, near)
             out += Parallel(self.n_jobs, prefer="threads")(delayed(self._local)(row) for row in near)
-        return np.array(out)
+        return np.array(out).reshape(-1, len(self.classes_))
 
     def _local(self, near: Array) -> Array:
         """Margins of one face from its similarities to all training rows."""

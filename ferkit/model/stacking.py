@@ -37,7 +37,9 @@ class Stacking(FamilyModels):
     """Late fusion: the margins of each family's model are z-scored by family and fused by a second model.
 
     The fusion never learns from margins of rows that a base was fitted on: either ``fit`` is told which rows fit the
-    fusion only, or out-of-fold margins are used. Bases are stacked uncalibrated; only the fused logits are calibrated.
+    fusion only, or out-of-fold margins are used. The one exception is a class whose rows all lie in one group: without
+    them no base would know it, so their margins come from the bases fitted on all rows. Bases are stacked uncalibrated;
+    only the fused logits are calibrated.
 
     Parameters
     ----------
@@ -222,7 +224,8 @@ class Stacking(FamilyModels):
             self_._fuse(found[train], y[train], None if own is None else own[train])
             return margins(self_.final_, self_._scaled(found[test]), self.classes_)
 
-        return softmax(out_of_fold(codes, fold_of(codes, own, folds, self.seed), logits))
+        fold = fold_of(codes, own, folds, self.seed)
+        return softmax(out_of_fold(codes, fold, logits, len(self.classes_))[0])
 
     def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
         choice("weights", self.weights, ("full", "family"))
@@ -237,8 +240,7 @@ class Stacking(FamilyModels):
         self._check_one_weight_a_family(X)
         if fusion is None:
             rows = np.ones(len(codes), bool)
-            found = self._out_of_fold(X, codes, groups) if len(self.orders_) < len(bases) else self._margins(X)
-            self._fit_bases(X, y, groups, rows)
+            found = self._cross_fit(X, codes, groups) if len(self.orders_) < len(bases) else self._margins(X)
         else:
             rows = self._mask(fusion, codes)
             self._fit_bases(X, y, groups, ~rows)
@@ -270,7 +272,7 @@ class Stacking(FamilyModels):
         own = None if groups is None else groups[rows]
         for family, base in self.bases_.items():
             if family not in self.orders_:
-                fit_base(base, X[family] if rows.all() else X[family][np.flatnonzero(rows)], y[rows], own)
+                fit_base(base, X[family][np.flatnonzero(rows)], y[rows], own)
 
     def _margins(self, X: Features) -> Features:
         """Margins of each family from the fitted bases."""
@@ -290,8 +292,8 @@ class Stacking(FamilyModels):
             names[family] = [f"{family}/{label}" for label in own]
         return Features(found, names)
 
-    def _out_of_fold(self, X: Features, codes: Array, groups: Any) -> Features:
-        """Margins of each family from bases that were fitted on other folds."""
+    def _cross_fit(self, X: Features, codes: Array, groups: Any) -> Features:
+        """Fit the bases on all rows; margins of each family from such that were fitted on other folds."""
         y, fold = self.classes_[codes], fold_of(codes, groups, self.folds, self.seed)
         found = {}
         for family, base in self.bases_.items():
@@ -304,7 +306,11 @@ class Stacking(FamilyModels):
                 own = None if groups is None else groups[train]
                 return margins(fit_base(clone(base), block[train], y[train], own), block[test], self.classes_)
 
-            found[family] = out_of_fold(codes, fold, answer)
+            found[family], known = out_of_fold(codes, fold, answer, len(self.classes_))
+            fit_base(base, block, y, groups)
+            if not known.all():
+                alone = np.flatnonzero(~known)
+                found[family][alone] = margins(base, block[alone], self.classes_)
         return self._named_margins(found, X)
 
     def _fuse(self, found: Features, y: Array, groups: Any) -> None:

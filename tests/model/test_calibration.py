@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import softmax as scipy_softmax
+from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from ferkit.errors import InputError
-from ferkit.model import LinearSVM
+from ferkit.model import RBFSVM, FusionHead, LinearSVM, LocalSVM, Stacking
 from ferkit.model.calibration import correct_priors, fit_temperature, fit_vector, log_softmax, mean_log_loss, softmax
-from ferkit.model.folds import fold_of, out_of_fold
+from ferkit.model.folds import fold_of, known_elsewhere, out_of_fold
+from ferkit.records import Features
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,38 @@ def test_a_class_without_rows_takes_the_mean_scale():
         np.testing.assert_array_equal(fit_vector(logits[: len(few)], few), [[1, 1, 1], [0, 0, 0]])
 
 
+ALONE = {
+    "linear": LinearSVM(C=1),
+    "logistic": LinearSVM(C=1, loss="logistic"),
+    "kernel": RBFSVM(n_components=None),
+    "squared": RBFSVM(n_components=None, loss="squared"),
+    "local": LocalSVM(neighbours=40),
+    "head": FusionHead(8, epochs=40, learning_rate=0.02, members=1),
+    "stacking": Stacking(weights="family"),
+    "stacked head": Stacking(final=FusionHead(8, epochs=40, learning_rate=0.02, members=1)),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_class_of_one_person_leaves_the_others_calibrated(name):
+    """Held-out rows of that class are scored by models that never saw it: nothing may be learnt from them."""
+    data, y = load_iris(return_X_y=True)
+    X = Features({"sepal": data[:, :2], "petal": data[:, 2:]})
+    together = ALONE[name].fit(X, y).predict_proba(X)
+    alone = ALONE[name].fit(X, y, groups=np.where(y == 2, 999, np.arange(150))).predict_proba(X)
+    assert alone.max(axis=1).mean() == pytest.approx(together.max(axis=1).mean(), abs=0.12)
+    hits = alone.argmax(axis=1) == y
+    assert min(hits[y == code].mean() for code in range(3)) > 0.7
+    assert hits.mean() > 0.88
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_classes_of_one_person_each_are_told_apart_all_the_same(name):
+    data, y = load_iris(return_X_y=True)
+    X = Features({"sepal": data[:, :2], "petal": data[:, 2:]})
+    assert ALONE[name].fit(X, y, groups=y).score(X, y) > 0.8
+
+
 def test_the_scales_and_shifts_that_were_put_in_are_found(drawn):
     logits, codes = drawn
     scale, shift = np.array([0.5, 1.0, 2.0]), np.array([0.4, -0.6, 0.2])
@@ -160,14 +194,28 @@ def test_out_of_fold_answers_never_come_from_the_own_row():
         assert not set(train) & set(test)
         return np.stack([test, -test], axis=1).astype(float)
 
-    np.testing.assert_array_equal(out_of_fold(codes, fold, answer)[:, 0], np.arange(40))
+    out, known = out_of_fold(codes, fold, answer, 2)
+    np.testing.assert_array_equal(out[:, 0], np.arange(40))
+    assert known.all()
 
 
 def test_a_class_that_a_fold_cannot_learn_is_put_last():
     codes = np.array([0, 0, 1, 1, 2])
     fold = np.array([0, 1, 0, 1, 1])
-    out = out_of_fold(
-        codes, fold, lambda train, test: np.tile([3.0, 5.0, 7.0][: len(set(codes[train]))], (len(test), 1))
+    out, known = out_of_fold(
+        codes, fold, lambda train, test: np.tile([3.0, 5.0, 7.0][: len(set(codes[train]))], (len(test), 1)), 3
     )
     np.testing.assert_array_equal(out[0], [3, 5, 7])
     np.testing.assert_array_equal(out[4], [3, 5, 3])
+    np.testing.assert_array_equal(known, [True, True, True, True, False])
+
+
+def test_answers_may_have_columns_of_classes_without_rows():
+    codes, fold = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    out, _ = out_of_fold(codes, fold, lambda train, test: np.tile([1.0, 2.0, 3.0], (len(test), 1)), 3)
+    np.testing.assert_array_equal(out, np.tile([1, 2, 3], (4, 1)))
+
+
+def test_a_class_is_known_elsewhere_where_two_parts_hold_it():
+    codes, part = np.array([0, 0, 1, 1, 2]), np.array([4, 4, 4, 0, 0])
+    np.testing.assert_array_equal(known_elsewhere(codes, part), [False, False, True, True, False])

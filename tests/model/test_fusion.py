@@ -65,6 +65,14 @@ def test_fused_logits_are_calibrated_on_fresh_rows():
     assert loss < mean_log_loss(best, truth) + 0.05
 
 
+def test_a_class_of_one_group_spoils_neither_pull_nor_temperature():
+    X, codes, _ = make(300, mixing=np.random.default_rng(9).normal(size=(4, 4)) * 1.5)
+    groups = np.where(codes == 3, 999, np.arange(300))
+    plain, alone = (LinearFusion(folds=3).fit(X, codes, groups=own) for own in (None, groups))
+    assert alone.temperature_ == pytest.approx(plain.temperature_, rel=0.3)
+    assert plain.pull_ / 11 < alone.pull_ < plain.pull_ * 11 < np.inf
+
+
 def test_fusion_takes_sparse_matrices_and_refuses_nonsense():
     X, codes, _ = make(200)
     model = LinearFusion().fit(sparse.csr_array(X.matrix), codes)

@@ -354,3 +354,13 @@ def test_wrong_masks(rows):
         Stacking().fit(X, y, fusion=(y == "fear") | (np.arange(n) % 2 == 0))
     everything = Stacking(dict.fromkeys(X.blocks, "passthrough")).fit(X, y, fusion=np.ones(n, bool))
     assert everything.n_fusion_rows_ == n
+
+
+def test_cross_fitting_rows_without_the_last_class(rows):
+    X, y = rows
+    model = Stacking().fit(X, y, fusion=np.arange(len(y)) % 2 == 0)
+    for missing in (LABELS[-1], LABELS[0]):
+        kept = np.flatnonzero(y != missing)[:150]
+        proba = model.cross_fitted(X[kept], y[kept], folds=2)
+        assert proba.shape == (len(kept), 3)
+        assert proba[np.arange(len(kept)), np.searchsorted(LABELS, y[kept])].mean() > 0.5
