@@ -123,6 +123,8 @@ class Calibration:
 def calibration(right: Any, confidence: Any, bins: int = BINS) -> Calibration:
     """Accuracy by confidence, in bins that hold equally many rows.
 
+    Where a bin's edge parts rows of equal confidence, each counts with their mean accuracy, whatever their order.
+
     Parameters
     ----------
     right : array-like of shape (n,), dtype bool
@@ -145,9 +147,11 @@ def calibration(right: Any, confidence: Any, bins: int = BINS) -> Calibration:
     right, confidence = np.asarray(right, dtype=bool), np.asarray(confidence, dtype=np.float64)
     if len(right) != len(confidence) or len(right) == 0 or bins < 1:
         raise InputError(f"Got {len(right)} answers, {len(confidence)} confidences, bins={bins}, expected 1 or more.")
-    parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), bins) if len(part)]
+    tied = np.unique(confidence, return_inverse=True)[1]
+    share = (np.bincount(tied, right) / np.bincount(tied))[tied]
+    parts = [part for part in np.array_split(np.argsort(tied, kind="stable"), bins) if len(part)]
     count = np.array([len(part) for part in parts])
-    hits = np.array([int(right[part].sum()) for part in parts])
+    hits = np.array([share[part].sum() for part in parts])
     low, high = wilson(hits, count)
     return Calibration(np.array([confidence[part].mean() for part in parts]), hits / count, low, high, count)
 

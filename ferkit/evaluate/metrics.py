@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import InputError
 from ferkit.evaluate.bootstrap import accuracy_interval
+from ferkit.evaluate.curves import calibration
 from ferkit.labels import ordered
 
 Array = NDArray[Any]
@@ -115,6 +116,8 @@ def log_loss(true: Array, proba: Array) -> float:
 def calibration_error(true: Array, proba: Array, bins: int = BINS) -> float:
     """Expected calibration error of the most probable class, over bins that hold equally many rows.
 
+    Rows of equal confidence share their accuracy, so that their order does not matter.
+
     Parameters
     ----------
     true : ndarray of shape (n,), dtype int
@@ -132,12 +135,8 @@ def calibration_error(true: Array, proba: Array, bins: int = BINS) -> float:
     Naeini, Cooper, Hauskrecht: Obtaining well calibrated probabilities using Bayesian binning (2015).
     Nguyen, O'Connor: Posterior calibration and exploratory analysis for NLP models (2015), for bins of equal mass.
     """
-    confidence = proba.max(axis=1)
-    right = proba.argmax(axis=1) == true
-    order = np.argsort(confidence, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    gaps = [abs(right[part].mean() - confidence[part].mean()) * len(part) for part in parts]
-    return float(sum(gaps) / len(true))
+    found = calibration(proba.argmax(axis=1) == true, proba.max(axis=1), bins)
+    return float(np.average(np.abs(found.accuracy - found.confidence), weights=found.count))
 
 
 def _by_class(counts: Array) -> dict[str, Array]:

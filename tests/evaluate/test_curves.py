@@ -64,6 +64,13 @@ def test_calibration_is_that_of_scikit_learn():
     assert ((found.low <= found.accuracy) & (found.accuracy <= found.high)).all()
 
 
+def test_calibration_does_not_see_the_order_of_equal_confidences():
+    right, confidence = np.arange(100) < 50, np.repeat([0.5, 0.7], 50)[::-1]
+    found = [calibration(right[order], confidence[order], bins=3) for order in (np.arange(100), np.arange(100)[::-1])]
+    np.testing.assert_allclose(found[0].accuracy, found[1].accuracy)
+    np.testing.assert_allclose(calibration(right, np.full(100, 0.5), bins=4).accuracy, 0.5)
+
+
 def test_all_figures_of_the_analysis_are_those_of_scikit_learn(answers):
     figures = analyse(answers).figures
     y, predicted = answers.y_true.astype(str), answers.predicted.astype(str)

@@ -171,6 +171,15 @@ def test_calibration_error_by_hand():
     assert calibration_error(true[:4], proba[:4]) == pytest.approx(np.mean(np.abs((true[:4] == 0) - confidence[:4])))
 
 
+def test_the_order_of_rows_of_equal_confidence_does_not_matter():
+    true, proba = np.arange(1000) // 500, np.full((1000, 2), 0.5)
+    assert calibration_error(true, proba) == pytest.approx(0)
+    rng = np.random.default_rng(0)
+    sure = rng.choice([0.5, 0.6, 0.9], 1000)
+    proba, order = np.stack([sure, 1 - sure], axis=1), rng.permutation(1000)
+    assert calibration_error(true, proba) == pytest.approx(calibration_error(true[order], proba[order]), abs=1e-12)
+
+
 def test_calibration_error_is_small_where_probabilities_are_true():
     rng = np.random.default_rng(0)
     proba = rng.dirichlet([1, 1, 1], 20000)
