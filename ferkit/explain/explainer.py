@@ -211,9 +211,15 @@ class Explainer:
         X : Faces, Features, or array-like of shape (n, height, width)
         """
         rows = X if isinstance(X, Features) else self.features(X)
-        proba = np.asarray(self._classifier.predict_proba(self._as_fitted(rows)), dtype=np.float64)[:, self._columns]
-        logs = np.log(np.maximum(proba, np.finfo(np.float64).tiny))
-        return np.asarray(logs - logs.mean(axis=1, keepdims=True))
+        logits = self._logits(self._as_fitted(rows))[:, self._columns]
+        return np.asarray(logits - logits.mean(axis=1, keepdims=True))
+
+    def _logits(self, rows: Any) -> NDArray[np.float64]:
+        """Numbers whose softmax is the probabilities; the logarithm of these for a classifier that is not ferkit's."""
+        if isinstance(self._classifier, FaceClassifier):  # probabilities of a very sure model are rounded to 0
+            return np.asarray(self._classifier._answer(rows), dtype=np.float64)
+        proba = np.asarray(self._classifier.predict_proba(rows), dtype=np.float64)
+        return np.asarray(np.log(np.maximum(proba, np.finfo(np.float64).tiny)))
 
     def scores(
         self, faces: Faces, directions: Any, crops: NDArray[np.uint8] | None = None, family: str | None = None

@@ -157,6 +157,21 @@ def test_a_single_family_without_a_union(people, held):
     assert explainer.scores(held[0][:1], explainer.direction("fear"), held[0].crops[:1], "hog").shape == (1,)
 
 
+def test_a_model_that_is_very_sure(people, held):
+    """Its probabilities are rounded to 0, what it says is not."""
+    pipeline = Pipeline([("faces", FaceExtractor()), ("features", HOG(cell=12)), ("model", LinearSVM())])
+    model = pipeline.fit(people.pictures[:70], people.labels[:70])[-1]
+    model.coef_, model.intercept_ = model.coef_ * 1000, model.intercept_ * 1000
+    assert (pipeline.predict_proba(held[0]) == 0).any()
+    explainer = Explainer(pipeline)
+    _, parts, bias = explainer.contributions(held[0])
+    log_odds = explainer.log_odds(held[0])
+    scale = np.abs(log_odds).max()
+    assert scale > 1000
+    assert np.ptp(bias, axis=0).max() < 1e-4 * scale
+    assert bias + parts.sum(axis=1) == pytest.approx(log_odds)
+
+
 def test_a_vote_of_families(people, blocks, held):
     union, rows = blocks
     fitted = Voting({"fisher": LinearSVM(), "cnn": "passthrough"}).fit(rows, people.labels)
