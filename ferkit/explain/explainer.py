@@ -393,7 +393,7 @@ class Explainer:
         if family not in self.families:
             raise InputError(f"Got family={family!r}, expected one of {list(self.families)}.")
         rows = self.features(faces)
-        return Features(rows[of].blocks | {family: self.families[family].transform(changed)}, rows.names)
+        return Features(rows[of].blocks | {family: self.families[family]._numbers(changed)}, rows.names)
 
 
 def _in_one_process(pipeline: Any) -> Any:

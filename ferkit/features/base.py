@@ -55,6 +55,10 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
         -------
         ndarray or csr_array of shape (n, n_features), dtype float32
         """
+        return self._numbers(X)
+
+    def _numbers(self, X: Any) -> Any:
+        """What ``transform`` gives before scikit-learn's ``set_output`` makes a data frame of it."""
         check_is_fitted(self, "crop_shape_")
         faces = self._check(X, fitting=False)
         if faces.shape[1:] != self.crop_shape_:

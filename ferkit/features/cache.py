@@ -97,7 +97,7 @@ class FeatureCache:
         ndarray or csr_array of shape (n, n_features), dtype float32
         """
         faces = as_faces(X)
-        compute = compute or family.transform
+        compute = compute or family._numbers
         if not family.cached or len(faces) == 0 or faces.shape[1:] != getattr(family, "crop_shape_", None):
             return compute(faces)
         folder = Path(self.folder) / _key(family, faces.shape[1:], family.state)

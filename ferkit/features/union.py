@@ -146,10 +146,10 @@ class FamilyUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None
 
     def _in_batches(self, family: FaceFeatures, faces: Faces) -> Any:
         if effective_n_jobs(self.n_jobs) == 1 or len(faces) <= BATCH:
-            return family.transform(faces)
+            return family._numbers(faces)
         batches = (faces[start : start + BATCH] for start in range(0, len(faces), BATCH))
         # Threads, because the arrays' work holds no lock, and processes would have to copy wide rows.
-        parts = Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(family.transform)(batch) for batch in batches)
+        parts = Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(family._numbers)(batch) for batch in batches)
         return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
 
     def _chosen(self) -> list[tuple[str, FaceFeatures]]:

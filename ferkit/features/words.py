@@ -18,7 +18,7 @@ from ferkit.records import Faces, as_faces
 ENCODINGS = ("presence", "count", "soft")
 
 
-class VisualWords(DenseDescriptors):
+class VisualWords(DenseDescriptors, auto_wrap_output_keys=None):  # type: ignore[call-arg]  # no frame is sparse
     """Bag of visual words (Ionescu, Popescu and Grozea 2013).
 
     SIFT descriptors on a dense grid of the enlarged face are replaced by the nearest words of a codebook, which is

@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import NotFittedError
@@ -11,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from ferkit.errors import InputError
-from ferkit.features import HOG, LBP, FaceFeatures, FamilyUnion, FeatureCache, Geometry, union
+from ferkit.features import HOG, LBP, FaceFeatures, FamilyUnion, FeatureCache, Geometry, VisualWords, union
 from ferkit.records import Features
 
 
@@ -164,6 +165,22 @@ def test_unknown_parameters_say_what_is_known(families):
         FamilyUnion(families).set_params(sift__cell=3)
     with pytest.raises(ValueError, match="Invalid parameter 'cells'"):
         FamilyUnion(families).set_params(hog__cells=3)
+
+
+@pytest.mark.parametrize("how", ["config", "own"])
+def test_data_frames_are_for_a_family_alone(faces, families, tmp_path, how):
+    pytest.importorskip("pandas")
+    words = VisualWords(n_words=10, sizes=[4], pyramid=[2], max_descriptors=500)
+    plain = FamilyUnion([*families, ("words", words)]).fit_transform(faces)
+    own = [(name, family.set_output(transform="pandas")) for name, family in families] if how == "own" else families
+    with config_context(transform_output="pandas" if how == "config" else "default"):
+        for cache in (None, tmp_path, tmp_path):
+            found = FamilyUnion([*own, ("words", words)], cache=cache).fit_transform(faces)
+            np.testing.assert_array_equal(np.asarray(found), np.asarray(plain))
+        assert sparse.issparse(words.fit_transform(faces))
+        frame = own[0][1].fit_transform(faces)
+    assert list(frame.columns) == plain.names["hog"]
+    np.testing.assert_array_equal(frame.to_numpy(), plain["hog"])
 
 
 def test_a_wrong_cache_says_what_is_expected(faces, families):

@@ -64,8 +64,8 @@ def test_a_network_that_only_the_fusion_reads_sees_only_its_rows(people, monkeyp
     sets = ["features.cnn={init: shipped, output: logits}", "model.stacking.bases={cnn: passthrough}"]
     chosen = recipe.loads(STACKED, sets=sets)
     fitted = recipe.fit(chosen, people)
-    seen, transform = [], NetworkFeatures.transform
-    monkeypatch.setattr(NetworkFeatures, "transform", lambda self, X: seen.append(len(X)) or transform(self, X))
+    seen, extract = [], NetworkFeatures._extract
+    monkeypatch.setattr(NetworkFeatures, "_extract", lambda self, X: seen.append(len(X)) or extract(self, X))
     again = recipe.fit(chosen, people)
     assert set(seen) == {len(people.split("PublicTest"))}
     fit = sys.modules["ferkit.recipe.fit"]  # ferkit.recipe.fit itself is the function
