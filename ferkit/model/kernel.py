@@ -211,23 +211,34 @@ class RBFSVM(FaceClassifier):
         return self._exact(X, codes, weights) if self.landmarks is None else self._nystroem(X, codes, weights)
 
     def _exact(self, X: Any, codes: Array, weights: Array) -> Machine:
-        """``SVC``'s one-vs-one machines, each class's margins averaged into one column of weights."""
+        """``SVC``'s one-vs-one machines, each class's margins averaged into one column of weights.
+
+        A class without rows that count has the margin -1.
+        """
         from sklearn.svm import SVC
 
+        counted = np.flatnonzero(weights > 0)  # libsvm drops the other rows, and classes that have no more
+        X, codes, weights = X[counted], codes[counted], weights[counted]
+        present = np.unique(codes)
+        if len(present) < 2:
+            got = f"class_weight={self.class_weight!r}"
+            raise InputError(f"Got {got}, expected weights above 0 for 2 or more classes (of 2 or more groups each).")
         svc = SVC(C=self.C, gamma=self.gamma, cache_size=self.cache_size).fit(X, codes, sample_weight=weights)
-        dual, present = svc.dual_coef_, len(svc.classes_)
+        dual, others = svc.dual_coef_, len(present) - 1
         dual = dual.toarray() if sparse.issparse(dual) else dual
         ends = np.cumsum([0, *svc.n_support_])
-        if present == 2:
+        columns, intercept = np.zeros((dual.shape[1], len(self.classes_))), np.full(len(self.classes_), -1.0)
+        intercept[present] = 0
+        if others == 1:
             sides = np.array([-0.5, 0.5])
-            return Machine(_kept(svc.support_vectors_), dual.T * sides, svc.intercept_ * sides)
-        columns, intercept = np.zeros((dual.shape[1], present)), np.zeros(present)
-        for pair, (a, b) in enumerate(combinations(range(present), 2)):
+            columns[:, present], intercept[present] = dual.T * sides, svc.intercept_ * sides
+            return Machine(_kept(svc.support_vectors_), columns, intercept)
+        for pair, (a, b) in enumerate(combinations(range(len(present)), 2)):
             rows_a, rows_b = slice(ends[a], ends[a + 1]), slice(ends[b], ends[b + 1])
-            for column, side in ((a, 1), (b, -1)):
-                columns[rows_a, column] += side * dual[b - 1, rows_a] / (present - 1)
-                columns[rows_b, column] += side * dual[a, rows_b] / (present - 1)
-                intercept[column] += side * svc.intercept_[pair] / (present - 1)
+            for column, side in ((present[a], 1), (present[b], -1)):
+                columns[rows_a, column] += side * dual[b - 1, rows_a] / others
+                columns[rows_b, column] += side * dual[a, rows_b] / others
+                intercept[column] += side * svc.intercept_[pair] / others
         return Machine(_kept(svc.support_vectors_), columns, intercept)
 
     def _all_pairs(self, X: Any) -> Array:

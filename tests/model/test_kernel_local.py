@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVC, LinearSVC
@@ -161,3 +162,28 @@ def test_local_rows_may_be_sparse_and_threads_change_nothing(rows):
     assert model.score(sparse.csr_array(X[:150]), rows[1][:150]) > 0.6
     threaded = LocalSVM(neighbours=25, calibration_rows=40, n_jobs=2).fit(sparse.csr_array(X), rows[1])
     np.testing.assert_array_equal(threaded.predict_proba(X[:20]), model.predict_proba(X[:20]))
+
+
+@pytest.mark.parametrize(
+    "model", [RBFSVM(), *WAYS, LinearSVM()], ids=["exact", "landmarks", "squared", "logistic", "svm"]
+)
+@pytest.mark.parametrize("left", [2, 3])
+def test_a_class_of_no_weight_is_never_the_answer(rows, model, left):
+    X, y = make_classification(300, 8, n_informative=6, n_classes=left + 1, class_sep=1.5, random_state=1)
+    weighted = clone(model).set_params(class_weight={0: 0.0}).fit(X, y)
+    proba = weighted.predict_proba(X)
+    assert proba.shape == (300, left + 1)
+    assert (proba.argmax(axis=1) != 0).all()
+    assert weighted.score(X[y > 0], y[y > 0]) > 0.8
+
+
+def test_without_a_class_of_no_weight_the_machine_is_that_of_the_others(rows):
+    X, y = rows
+    others = y > 0
+    ours = RBFSVM(2, 1.5, n_components=None, calibrate=False, class_weight={0: 0.0}).fit(X, y)
+    theirs = SVC(C=2, gamma=1.5).fit(_scaled(X)[others], y[others])
+    margins = ours.decision_function(X)
+    np.testing.assert_allclose(margins[:, 2] - margins[:, 1], theirs.decision_function(_scaled(X)), atol=1e-6)
+    np.testing.assert_array_equal(margins[:, 0], -1)
+    with pytest.raises(InputError, match=r"Got class_weight=.*, expected weights above 0 for 2 or more classes"):
+        RBFSVM(class_weight={0: 0.0, 1: 0.0}).fit(X, y)
