@@ -259,7 +259,13 @@ class RBFSVM(FaceClassifier):
         kernel.flat[:: len(kernel) + 1] += 1 / (self.C * np.maximum(weights, 1e-9))
         targets = self._targets(codes, X.dtype)
         middle = np.average(targets, axis=0, weights=weights).astype(X.dtype)
-        return Machine(_kept(X), solve_positive(kernel, targets - middle), middle)
+        try:
+            return Machine(_kept(X), solve_positive(kernel, targets - middle), middle)
+        except np.linalg.LinAlgError as error:
+            raise InputError(
+                f"Got C={self.C:g} with loss='squared', expected less: rows are so alike that with such a C "
+                f"{X.dtype} cannot solve for them."
+            ) from error
 
     def _targets(self, codes: Array, dtype: Any) -> Array:
         return np.where(codes[:, None] == np.arange(len(self.classes_)), 1, -1).astype(dtype)

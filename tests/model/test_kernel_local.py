@@ -187,3 +187,10 @@ def test_without_a_class_of_no_weight_the_machine_is_that_of_the_others(rows):
     np.testing.assert_array_equal(margins[:, 0], -1)
     with pytest.raises(InputError, match=r"Got class_weight=.*, expected weights above 0 for 2 or more classes"):
         RBFSVM(class_weight={0: 0.0, 1: 0.0}).fit(X, y)
+
+
+def test_a_c_beyond_the_precision_is_named():
+    X = np.repeat(np.random.default_rng(0).normal(size=(40, 6)), 5, axis=0).astype(np.float32)
+    y = np.arange(200) % 3
+    with pytest.raises(InputError, match=r"Got C=1e\+09 with loss='squared', expected less: .* float32"):
+        RBFSVM(1e9, loss="squared", calibrate=False).fit(X, y)
