@@ -30,10 +30,8 @@ def fold_of(codes: NDArray[Any], groups: Any, folds: int, seed: int) -> NDArray[
     ndarray of shape (n,), dtype int
         0 to ``folds - 1``.
     """
-    group = np.arange(len(codes)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    group = numbered(groups, len(codes))
     n_groups = int(group.max()) + 1
-    if n_groups < 2:
-        raise InputError("Got 1 group, expected at least 2 groups to fit a calibrator or a fusion.")
     counts = np.zeros((n_groups, int(codes.max()) + 1), dtype=np.intp)
     np.add.at(counts, (group, codes), 1)
     # Large groups first, class by class and dealt out in turn: folds then differ by little in size and in shares.
@@ -42,6 +40,14 @@ def fold_of(codes: NDArray[Any], groups: Any, folds: int, seed: int) -> NDArray[
     dealt = np.empty(n_groups, dtype=np.intp)
     dealt[order] = np.arange(n_groups) % min(folds, n_groups)
     return dealt[group]
+
+
+def numbered(groups: Any, n: int) -> NDArray[np.intp]:
+    """Group of each of ``n`` rows as a number from 0 on; without groups each row is one. Refuses a single group."""
+    group = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    if group.max() < 1:
+        raise InputError("Got 1 group, expected at least 2 groups to fit a calibrator or a fusion.")
+    return group
 
 
 def known_elsewhere(codes: NDArray[Any], part: NDArray[np.intp]) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from scipy import linalg, sparse
 
 from ferkit.model.base import FaceClassifier, join, positive
 from ferkit.model.calibration import fit_vector
-from ferkit.model.folds import known_elsewhere
+from ferkit.model.folds import known_elsewhere, numbered
 from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.model.solver import SquaredHinge, minimise
 from ferkit.records import Features
@@ -98,7 +98,7 @@ class LocalSVM(FaceClassifier):
         k = len(self.classes_)
         self.stretch_, self.shift_ = np.ones(k), np.zeros(k)
         if self.calibrate:
-            own = np.arange(len(codes)) if groups is None else np.unique(groups, return_inverse=True)[1]
+            own = numbered(groups, len(codes))
             drawn = np.random.default_rng(self.seed).permutation(len(codes))[: self.calibration_rows]
             drawn = drawn[known_elsewhere(codes, own)[drawn]]
             margins = self._margins(self.rows_[drawn], own, own[drawn])

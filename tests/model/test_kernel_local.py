@@ -194,3 +194,8 @@ def test_a_c_beyond_the_precision_is_named():
     y = np.arange(200) % 3
     with pytest.raises(InputError, match=r"Got C=1e\+09 with loss='squared', expected less: .* float32"):
         RBFSVM(1e9, loss="squared", calibrate=False).fit(X, y)
+
+
+def test_one_group_cannot_calibrate_a_local_machine(rows):
+    with pytest.raises(InputError, match="Got 1 group, expected at least 2"):
+        LocalSVM().fit(*rows, groups=np.zeros(400))
