@@ -79,8 +79,10 @@ class FamilyUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None
         """Set parameters, those of a family as ``name__parameter``, or a whole family by its name."""
         families = [item for item in params.get("families", self.families) if _is_pair(item)]
         known = self.get_params(deep=False).keys() | {name for name, _ in families}
+        dropped = {name for name, family in families if params.get(name, family) == "drop"}
         for name in params:
-            if name.partition("__")[0] not in known:
+            own, _, inner = name.partition("__")
+            if own not in known or (inner and own in dropped):
                 raise InputError(f"Got parameter {name!r}, expected one of {sorted(known)}.")
         self._set_params("families", **params)
         return self

@@ -49,10 +49,11 @@ class FamilyModels(FaceClassifier):
             family, _, inner = name.partition("__")
             if family in own:
                 continue
-            if family not in self._named():
+            base = self._named().get(family)
+            if base is None or (inner and not hasattr(base, "set_params")):
                 raise InputError(f"Got parameter {name!r}, expected one of {sorted(self.get_params())}.")
             if inner:
-                self._named()[family].set_params(**{inner: value})
+                base.set_params(**{inner: value})
             else:
                 self.bases = {**self._named(), family: value}
         return self

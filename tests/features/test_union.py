@@ -167,6 +167,13 @@ def test_unknown_parameters_say_what_is_known(families):
         FamilyUnion(families).set_params(hog__cells=3)
 
 
+def test_a_dropped_family_has_no_parameters(families):
+    both = FamilyUnion(families).set_params(hog="drop")
+    with pytest.raises(InputError, match=r"Got parameter 'hog__cell', expected one of \['cache', 'families', 'geom"):
+        both.set_params(hog__cell=3)
+    assert both.set_params(hog=HOG(), hog__cell=3).get_params()["hog__cell"] == 3
+
+
 @pytest.mark.parametrize("how", ["config", "own"])
 def test_data_frames_are_for_a_family_alone(faces, families, tmp_path, how):
     pytest.importorskip("pandas")

@@ -364,3 +364,10 @@ def test_cross_fitting_rows_without_the_last_class(rows):
         proba = model.cross_fitted(X[kept], y[kept], folds=2)
         assert proba.shape == (len(kept), 3)
         assert proba[np.arange(len(kept)), np.searchsorted(LABELS, y[kept])].mean() > 0.5
+
+
+def test_what_is_passed_through_has_no_parameters():
+    for model in (Stacking({"cnn": "passthrough"}), Voting({"cnn": "passthrough"})):
+        with pytest.raises(InputError, match=r"Got parameter 'cnn__C', expected one of \['bases', 'cnn', "):
+            model.set_params(cnn__C=1)
+        assert model.set_params(cnn=LinearSVM(), cnn__C=3).bases["cnn"].C == 3
