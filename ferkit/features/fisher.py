@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -199,16 +199,25 @@ class FisherVectors(DenseDescriptors):
         self._check_params()
         sample = self._sample(faces.crops)
         self.centre_ = sample.mean(axis=0)
-        self.axes_ = _principal(sample - self.centre_, self.n_dims)
-        self.means_, self.variances_, self.shares_ = _mixture(
-            (sample - self.centre_) @ self.axes_, self.n_gaussians, self.seed
-        )
+        sample -= self.centre_
+        self.axes_ = _principal(sample.T @ sample, min(self.n_dims, len(sample)))
+        self.means_, self.variances_, self.shares_ = _mixture(sample @ self.axes_, self.n_gaussians, self.seed)
         self.cell_centre_, self.cell_axes_ = np.empty(0, np.float32), np.empty((0, 0), np.float32)
         if self.n_axes is not None:
             rows = np.random.default_rng(self.seed).permutation(len(faces))[: self.max_faces]
-            vectors = self._parts(faces.crops[np.sort(rows)]).reshape(-1, self.means_.size)
-            self.cell_centre_ = vectors.mean(axis=0)
-            self.cell_axes_ = _principal(vectors - self.cell_centre_, self.n_axes)
+            self.cell_centre_, scatter = self._spread_of_cells(faces.crops[np.sort(rows)])
+            self.cell_axes_ = _principal(scatter, min(self.n_axes, len(rows) * self.cells**2))
+
+    def _spread_of_cells(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and scatter matrix of all cells' vectors, part by part: all vectors at once would take gigabytes."""
+        width, n = self.means_.size, len(crops) * self.cells**2
+        total, squares = np.zeros(width), np.zeros((width, width))
+        for part in self._jobs(crops, project=False):
+            vectors = part.reshape(-1, width)
+            total += vectors.sum(axis=0, dtype=np.float64)
+            squares += vectors.T @ vectors
+        squares -= np.outer(total, total / n)
+        return (total / n).astype(np.float32), squares.astype(np.float32)
 
     def _extract(self, faces: Faces) -> NDArray[np.float32]:
         rows = self._parts(faces.crops, project=self.n_axes is not None).reshape(len(faces), self._width)
@@ -217,11 +226,15 @@ class FisherVectors(DenseDescriptors):
         return rows
 
     def _parts(self, crops: NDArray[np.uint8], project: bool = False) -> NDArray[np.float32]:
-        """Vectors of all cells, projected where asked for, in parallel jobs."""
-        jobs = (crops[start : start + JOB] for start in range(0, len(crops), JOB))
-        parts = Parallel(n_jobs=self.n_jobs)(delayed(self._job)(part, project) for part in jobs)
+        """Vectors of all cells, projected where asked for."""
         width = self.cell_axes_.shape[1] if project else self.means_.size
-        return np.concatenate([np.empty((0, self.cells**2, width), np.float32), *parts])
+        return np.concatenate([np.empty((0, self.cells**2, width), np.float32), *self._jobs(crops, project)])
+
+    def _jobs(self, crops: NDArray[np.uint8], project: bool) -> Iterator[NDArray[np.float32]]:
+        """Vectors of some faces at a time, in parallel."""
+        jobs = (crops[start : start + JOB] for start in range(0, len(crops), JOB))
+        found = Parallel(n_jobs=self.n_jobs, return_as="generator")(delayed(self._job)(part, project) for part in jobs)
+        return iter(found)
 
     def _job(self, crops: NDArray[np.uint8], project: bool) -> NDArray[np.float32]:
         parts = []
@@ -286,9 +299,9 @@ class FisherVectors(DenseDescriptors):
             raise InputError(f"Got power={self.power!r}, expected a number above 0 and at most 1.")
 
 
-def _principal(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Principal axes of centred rows as columns, strongest first; each one's largest entry is positive."""
-    axes = np.linalg.eigh(rows.T @ rows)[1][:, ::-1][:, : min(count, *rows.shape)]
+def _principal(scatter: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Principal axes as columns, strongest first; each one's largest entry is positive."""
+    axes = np.linalg.eigh(scatter)[1][:, ::-1][:, :count]
     largest = np.abs(axes).argmax(axis=0)
     return np.asarray(axes * np.sign(axes[largest, np.arange(axes.shape[1])]), np.float32)
 

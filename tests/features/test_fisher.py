@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,26 @@ def test_fewer_axes_keep_the_strongest(faces):
     np.testing.assert_allclose(few.cell_axes_, many.cell_axes_[:, :5], atol=1e-5)
     spread = (small().fit(faces).transform(faces).reshape(-1, 50) - many.cell_centre_) @ many.cell_axes_
     assert (np.diff(spread.var(axis=0)) <= 1e-6).all()
+
+
+def test_axes_are_learnt_without_all_vectors_at_once(faces, monkeypatch):
+    monkeypatch.setattr("ferkit.features.fisher.JOB", 4)
+    parts, held, job = [], [], FisherVectors._job
+
+    def watched(self, crops, project):
+        held.append(sum(part() is not None for part in parts))
+        found = job(self, crops, project)
+        parts.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(FisherVectors, "_job", watched)
+    fisher = small(n_axes=6).fit(faces)
+    assert len(held) == 10
+    assert max(held) <= 2
+    vectors = np.concatenate([fisher.vectors(faces.crops[i : i + 4]) for i in range(0, 40, 4)]).reshape(-1, 50)
+    np.testing.assert_allclose(fisher.cell_centre_, vectors.mean(axis=0), atol=1e-6)
+    strongest = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)[2][:6]
+    np.testing.assert_allclose(np.abs((fisher.cell_axes_.T * strongest).sum(axis=1)), 1, atol=1e-4)
 
 
 def test_a_face_without_edges_has_no_vector(faces):
