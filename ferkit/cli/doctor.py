@@ -154,18 +154,16 @@ def _model_file() -> str:
 def _onnx() -> str:
     import onnxruntime
 
-    from ferkit.features.onnx import ASSETS, NAMES, OnnxNetwork
+    from ferkit.features.onnx import SHIPPED, OnnxNetwork
 
-    files = [ASSETS / name for name in NAMES.values() if (ASSETS / name).is_file()]
-    if not files:
+    if not SHIPPED.is_file():
         return f"{onnxruntime.__version__}, no network in this copy to run"
     import numpy as np
 
-    for file in files:
-        network = OnnxNetwork(file)
-        lengths = [length or network.size or 1 for length in network.input_shape[1:]]
-        network.run(np.zeros((1, *lengths), np.float32))
-    return f"{onnxruntime.__version__}, ran {len(files)} of ferkit's networks"
+    network = OnnxNetwork(SHIPPED)
+    lengths = [length or network.size or 1 for length in network.input_shape[1:]]
+    network.run(np.zeros((1, *lengths), np.float32))
+    return f"{onnxruntime.__version__}, ran ferkit's network"
 
 
 def _default_model() -> str:

@@ -21,8 +21,6 @@ from ferkit.files import default_folder, replacing
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ASSETS / "net.onnx"
-NAMES = {"shipped": "net.onnx", "shipped2": "net2.onnx"}
-"""Files of the package's own networks by the name that ``init`` takes."""
 
 _MEMORY: dict[str, bytes] = {}
 _DTYPES = {
@@ -34,8 +32,8 @@ _DTYPES = {
 
 
 def shipped(init: str) -> Path | None:
-    """File of one of the package's own networks; None where ``init`` is a path."""
-    return SHIPPED.with_name(NAMES[init]) if init in NAMES else None
+    """File of the package's own network; None where ``init`` is a path."""
+    return SHIPPED if init == "shipped" else None
 
 
 def cache_folder() -> Path:

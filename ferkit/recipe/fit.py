@@ -197,7 +197,7 @@ def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
 
     union = pipeline.named_steps["features"]
     networks = [family for _, family in getattr(union, "families", []) if isinstance(family, NetworkFeatures)]
-    files = {SHIPPED if shipped(family.init) else Path(family.init) for family in networks}  # both saw the same faces
+    files = {SHIPPED if shipped(family.init) else Path(family.init) for family in networks}
     weights = sorted(file.with_suffix(".npz") for file in files)
     seen = [load_weights(file).seen for file in weights if file.is_file()]
     models = [pipeline[-1], *pipeline[-1].get_params().values()]

@@ -296,7 +296,7 @@ def _warn_of_private(types: set[str], manifest: Mapping[str, Any], path: Path) -
 
 def _networks(schema: dict[str, Any], embed_shipped: bool) -> dict[str, bytes | None]:
     """Files of the networks that the pipeline names, by hash and suffix; None for one that is not put in."""
-    from ferkit.features.onnx import NAMES, find, shipped
+    from ferkit.features.onnx import find, shipped
 
     names = {
         (json.loads(content[key]["content"]), suffix)
@@ -306,10 +306,10 @@ def _networks(schema: dict[str, Any], embed_shipped: bool) -> dict[str, bytes | 
         if isinstance(content.get(key), dict)
     }
     found: dict[str, bytes | None] = {name + suffix: find(name, suffix=suffix) for name, suffix in sorted(names)}
-    if not embed_shipped:
-        files = [path for name in NAMES if (path := shipped(name)) is not None and path.is_file()]
-        own = {path.read_bytes() for path in files}
-        found = {name: None if data in own else data for name, data in found.items()}
+    own = None if embed_shipped else shipped("shipped")
+    if own is not None and own.is_file():
+        data = own.read_bytes()
+        found = {name: None if content == data else content for name, content in found.items()}
     return found
 
 
