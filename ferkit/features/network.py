@@ -196,10 +196,12 @@ class NetworkFeatures(FaceFeatures):
             )
         return np.mean(outputs, axis=0, dtype=np.float32)
 
+    def _sizes(self) -> list[Any]:
+        return list(self.size) if isinstance(self.size, (list, tuple)) else [self.size]
+
     def _views(self) -> list[tuple[int | None, int]]:
         """Size and step along the columns of each view; -1 is the mirror image."""
-        sizes: Any = self.size if isinstance(self.size, (list, tuple)) else [self.size]
-        return [(size, turned) for size in sizes for turned in ((1, -1) if self.mirror else (1,))]
+        return [(size, turned) for size in self._sizes() for turned in ((1, -1) if self.mirror else (1,))]
 
     def _view(self, network: OnnxNetwork, crops: NDArray[np.uint8], size: int | None) -> NDArray[np.float32]:
         channels_at = self._input(network)[0]
@@ -240,8 +242,8 @@ class NetworkFeatures(FaceFeatures):
             value = getattr(self, name)
             if not _is_length(value):
                 raise InputError(f"Got {name}={value!r}, expected a whole number of at least 1.")
-        sizes = self.size if isinstance(self.size, (list, tuple)) else [self.size]
-        if not sizes or not all(_is_length(size) for size in sizes if sizes != [None]):
+        sizes = self._sizes()
+        if self.size is not None and not (sizes and all(map(_is_length, sizes))):
             raise InputError(f"Got size={self.size!r}, expected a whole number of at least 1 or a list of them.")
 
     def _check_size(self, network: OnnxNetwork) -> None:

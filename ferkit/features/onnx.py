@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256 as _sha256
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ class OnnxNetwork:
         """What the file says about itself (its metadata properties)."""
         return dict(self.session.get_modelmeta().custom_metadata_map)
 
-    @property
+    @cached_property
     def size(self) -> int | None:
         """Height and width of the faces that it was trained on, from the metadata; None where the file says nothing."""
         text = self.metadata.get("size", "")
