@@ -54,7 +54,7 @@ from ferkit.files import can_write, write_whole
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting of --recipe.")
 @click.option("--cache", metavar="DIR|none", help="As for ferkit fit, with --recipe.")
 @click.option(
-    "--jobs", type=int, callback=check_jobs, help="Threads.  [default: one a free core for --stress, one for --recipe]"
+    "--jobs", type=int, callback=check_jobs, help="Threads, with --stress or --recipe.  [default: one a core]"
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For intervals, stress and folds.")
 @click.pass_context
@@ -222,7 +222,13 @@ def _cross_validate(ask: Ask) -> list[tuple[str, str]]:
     checked = recipes.load(str(ask.recipe), ask.sets)
     steps = Steps()
     found = cross_validate(
-        checked, _load(ask)[0], ask.folds or 5, seed=ask.seed, jobs=ask.jobs, cache=cache_of(ask.cache), progress=steps
+        checked,
+        _load(ask)[0],
+        ask.folds or 5,
+        seed=ask.seed,
+        jobs=ask.jobs or -1,
+        cache=cache_of(ask.cache),
+        progress=steps,
     )
     steps.close()
     figures = {"data": ask.data, "split": ask.split, "recipe": checked.name} | found.figures(ask.seed)

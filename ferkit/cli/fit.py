@@ -30,7 +30,11 @@ def check_jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) ->
 @click.option("--split", help="Train on this split; by default Training where the set has it, else on all rows.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Override a setting: --set model.C=0.5")
 @click.option(
-    "--jobs", type=int, callback=check_jobs, help="Threads for the steps that can use several; -1 for one a core."
+    "--jobs",
+    type=int,
+    default=-1,
+    callback=check_jobs,
+    help="Threads for the steps that can use several.  [default: one a core]",
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Model file; by default <recipe name>.ferkit")
 @click.option(
@@ -50,7 +54,7 @@ def fit(
     data: str,
     split: str | None,
     sets: tuple[str, ...],
-    jobs: int | None,
+    jobs: int,
     output: str | None,
     cache: str | None,
     json_file: str | None,

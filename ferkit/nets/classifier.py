@@ -47,12 +47,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Passes over the faces.
     learning_rate : float or None, default=None
         Peak of the one-cycle schedule; None is 0.1 from nothing and 0.01 from ``init``.
+    muon_rate : float or None, default=None
+        Peak rate of Muon, which moves the convolutions in place of SGD; 0 leaves them to SGD. None is 0.03 from nothing
+        and 0 from ``init``. It rises and falls with ``learning_rate``.
     dropout : float, default=0.3
         Share of the embedding dropped while training.
     batch_size : int or None, default=None
         Faces in one step; None is 128 from nothing and 32 from ``init``, so that a few hundred faces make enough steps.
     weight_decay : float, default=5e-4
-        Pull of the kernels towards 0.
+        Pull of the kernels that SGD moves towards 0; Muon keeps the length of filters as it is.
     label_smoothing : float, default=0.1
         Share of each label given evenly to all classes. Votes are not smoothed.
     mixup : float, default=0.33
@@ -109,15 +112,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     References
     ----------
-    He et al. (2016); Hu et al., Squeeze-and-excitation networks (2018); Smith, Super-convergence (2018); Zhang et al.,
-    mixup (2018); Guo et al., On calibration of modern neural networks (2017); progressive sizes: Tan and Le,
-    EfficientNetV2 (2021).
+    He et al. (2016); Hu et al., Squeeze-and-excitation networks (2018); Smith, Super-convergence (2018); Zhang et
+    al., mixup (2018); Jordan et al., Muon (2024); Guo et al., On calibration of modern neural networks (2017);
+    progressive sizes: Tan and Le, EfficientNetV2 (2021).
     """
 
     def __init__(
         self,
         epochs: int = 45,
         learning_rate: float | None = None,
+        muon_rate: float | None = None,
         dropout: float = 0.3,
         batch_size: int | None = None,
         weight_decay: float = 5e-4,
@@ -140,6 +144,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.epochs = epochs
         self.learning_rate = learning_rate
+        self.muon_rate = muon_rate
         self.dropout = dropout
         self.batch_size = batch_size
         self.weight_decay = weight_decay
@@ -272,7 +277,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             value = {"batch_size": self._batch, "verbose": self.verbose or 0}.get(name, getattr(self, name))
             if not isinstance(value, (int, np.integer)) or value < least:
                 raise InputError(f"Got {name}={value!r}, expected a whole number of at least {least}.")
-        for name, value in (("learning_rate", self._rate), ("weight_decay", self.weight_decay)):
+        rates = (("learning_rate", self._rate), ("muon_rate", self._muon), ("weight_decay", self.weight_decay))
+        for name, value in rates:
             if not isinstance(value, Real) or not 0 <= value < np.inf:
                 raise InputError(f"Got {name}={value!r}, expected a number of at least 0.")
         for name in ("dropout", "label_smoothing", "average", "validation_share"):
@@ -297,6 +303,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if self.learning_rate is not None:
             return self.learning_rate
         return 0.1 if self.init is None else 0.01
+
+    @property
+    def _muon(self) -> float:
+        if self.muon_rate is not None:
+            return self.muon_rate
+        return 0.03 if self.init is None else 0.0
 
     @property
     def _batch(self) -> int:
@@ -325,6 +337,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return Plan(
             epochs=self.epochs,
             learning_rate=self._rate,
+            muon_rate=self._muon,
             batch_size=self._batch,
             weight_decay=self.weight_decay,
             mixup=self.mixup,

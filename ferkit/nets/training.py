@@ -1,4 +1,4 @@
-"""Training of a network: one-cycle SGD, mixup, a running average of the weights, checkpoints."""
+"""Training of a network: one-cycle SGD or Muon, mixup, a running average of the weights, checkpoints."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Plan:
 
     epochs: int
     learning_rate: float
+    muon_rate: float
     batch_size: int
     weight_decay: float
     mixup: float
@@ -175,14 +176,18 @@ class _Trainer:
 
     def _build(self, weights: Weights, momenta: list[NDArray[Any]]) -> None:
         """Model, optimiser and step for faces of this size."""
-        keras, plan = load_keras(), self.plan
+        load_keras()
+        from ferkit.nets.muon import Muon
+
+        plan = self.plan
         dtype = "mixed_bfloat16" if plan.precision == "bfloat16" else "float32"
         self.model = weights.model(input_size=self.size, dropout=plan.dropout, dtype=dtype, seed=plan.seed)
         for layer in self.model.layers:
             stage = stage_of(layer.name)
             layer.trainable = stage is None or stage >= plan.freeze
         self.seeds = [v for v in self.model.variables if "seed_generator" in v.path]
-        self.optimizer = keras.optimizers.SGD(momentum=MOMENTUM, nesterov=True)
+        ratio = plan.muon_rate / plan.learning_rate if plan.learning_rate else 0.0
+        self.optimizer = Muon(MOMENTUM, ratio, half=plan.precision == "bfloat16")
         self.optimizer.build(self.model.trainable_variables)
         for variable, array in zip(self.optimizer.variables, momenta, strict=False):
             variable.assign(array)
@@ -257,7 +262,7 @@ def _compiled_step(model: Any, optimizer: Any, classes: int, weight_decay: float
 
     size = model.input_shape[1]
     variables = model.trainable_variables
-    decayed = [v.path.endswith("kernel") for v in variables]
+    decayed = [v.path.endswith("kernel") and not optimizer.takes(v) for v in variables]
     signature = [tf.TensorSpec((None, size, size, 1), tf.float32), tf.TensorSpec((None, classes), tf.float32)]
 
     @tf.function(input_signature=signature, jit_compile=False)

@@ -13,6 +13,7 @@ from ferkit import store
 from ferkit.cli import main
 from ferkit.cli.fit import Steps
 from ferkit.evaluate import Predictions
+from ferkit.features import FamilyUnion
 from ferkit.labels import FER2013
 from ferkit.sources import load, sample
 
@@ -40,6 +41,32 @@ def run(tmp_path, monkeypatch, drawn):
         return CliRunner().invoke(main, [str(arg) for arg in args])
 
     return call
+
+
+@pytest.mark.parametrize(
+    ("command", "jobs"),
+    [
+        (["fit", "hog_svm", *QUICK], -1),
+        (["fit", "hog_svm", *QUICK, "--jobs", 1], 1),
+        (["evaluate", "--recipe", "hog_svm", *QUICK], -1),
+        (["evaluate", "--recipe", "hog_svm", *QUICK, "--jobs", 1], 1),
+    ],
+)
+def test_all_cores_work_unless_told(run, monkeypatch, command, jobs):
+    asked = []
+    monkeypatch.setattr(FamilyUnion, "_in_batches", _noting(asked, FamilyUnion._in_batches))
+    assert run(*command).exit_code == 0
+    assert set(asked) - {None} == {jobs}  # a fitted model answers with one thread
+
+
+def _noting(asked, own):
+    """``FamilyUnion._in_batches`` that notes how many threads it was given while a model is fitted."""
+
+    def in_batches(self, family, faces):
+        asked.extend([self.n_jobs] * (len(faces) > 1))
+        return own(self, family, faces)
+
+    return in_batches
 
 
 def test_a_recipe_on_the_sample_set(run, tmp_path):

@@ -132,8 +132,8 @@ def test_parameters_of_the_augmentation_can_be_searched():
 
 def test_defaults_for_fine_tuning_are_gentler():
     new, tuned = NetworkClassifier(), NetworkClassifier(init="shipped")
-    assert (new._rate, new._batch) == (0.1, 128)
-    assert (tuned._rate, tuned._batch) == (0.01, 32)
+    assert (new._rate, new._muon, new._batch) == (0.1, 0.03, 128)
+    assert (tuned._rate, tuned._muon, tuned._batch) == (0.01, 0.0, 32)
 
 
 def test_two_classes_give_one_column(drawn, small):
@@ -264,6 +264,7 @@ def test_a_checkpoint_in_the_cache_folder_is_used_and_removed(drawn, small, monk
         ({"epochs": 1.5}, r"epochs=1\.5"),
         ({"batch_size": 1}, "batch_size=1"),
         ({"learning_rate": -1}, "learning_rate=-1"),
+        ({"muon_rate": "fast"}, "muon_rate='fast'"),
         ({"dropout": 1}, "dropout=1"),
         ({"mixup": 2}, "mixup=2"),
         ({"average": 1.0}, r"average=1\.0"),
