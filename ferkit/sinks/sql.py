@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -179,19 +180,45 @@ def ready_table(engine: Any, columns: Sequence[str], row: Mapping[str, Any]) -> 
         As it is in the database.
     """
     from sqlalchemy import Column, MetaData, Table, inspect
-    from sqlalchemy.schema import CreateColumn
 
     wanted = [Column(name, _type_of(name, row.get(name))) for name in columns]
     table = Table(TABLE, MetaData(), *wanted)
-    if not inspect(engine).has_table(TABLE):
-        table.create(engine, checkfirst=True)
-    there = {column["name"] for column in inspect(engine).get_columns(TABLE)}
-    with engine.begin() as connection:
-        for column in table.columns:
-            if column.name not in there:
-                spec = CreateColumn(column).compile(dialect=engine.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {TABLE} ADD COLUMN {spec}")
+    _unless_there(lambda: table.create(engine, checkfirst=True), lambda: inspect(engine).has_table(TABLE))
+    there = _names(engine)
+    for column in (column for column in table.columns if column.name not in there):
+        _unless_there(partial(_add, engine, column), partial(_has, engine, column.name))
     return Table(TABLE, MetaData(), autoload_with=engine)
+
+
+def _unless_there(make: Callable[[], object], is_there: Callable[[], bool]) -> None:
+    """Make what is missing; another process that writes to the same database may do so at the same moment."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if is_there():
+        return
+    try:
+        make()
+    except SQLAlchemyError:
+        if not is_there():
+            raise
+
+
+def _add(engine: Any, column: Any) -> None:
+    from sqlalchemy.schema import CreateColumn
+
+    spec = CreateColumn(column).compile(dialect=engine.dialect)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {TABLE} ADD COLUMN {spec}")
+
+
+def _names(engine: Any) -> set[str]:
+    from sqlalchemy import inspect
+
+    return {column["name"] for column in inspect(engine).get_columns(TABLE)}
+
+
+def _has(engine: Any, name: str) -> bool:
+    return name in _names(engine)
 
 
 def _type_of(name: str, value: Any) -> Any:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import sqlalchemy
 
 import ferkit
 from ferkit import sinks
@@ -79,6 +80,24 @@ def test_a_second_run_adds_rows_and_columns(tmp_path):
         with SqlSink(path) as sink:
             sink.append(row)
     assert [row["contempt"] for row in table(path)] == [None, 0.25]
+
+
+def test_processes_that_begin_at_the_same_moment_all_write(tmp_path):
+    path = tmp_path / "faces.db"
+    for i, row in enumerate((ROWS[0], ROWS[1] | {"contempt": 0.25})):  # the table is new, then a column
+        with SqlSink(path) as sink:
+            others = iter([row])
+
+            @sqlalchemy.event.listens_for(sink.engine, "before_cursor_execute")
+            def be_first(connection, cursor, statement, *rest, others=others):
+                if statement.lstrip().startswith(("CREATE", "ALTER")):
+                    for other_row in others:
+                        with SqlSink(path) as other:
+                            other.append(other_row)
+
+            sink.append(row)
+        assert next(others, None) is None
+        assert len(table(path)) == 2 * (i + 1)
 
 
 def test_rows_of_one_transaction_are_all_written_or_none(tmp_path):
