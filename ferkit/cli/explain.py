@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,34 +136,50 @@ def _pictures(
     output: str,
     json_file: str | None,
 ) -> int:
-    """Explain faces one by one; how many pictures were skipped."""
-    from ferkit.errors import PictureError
-    from ferkit.explain import page, panels
+    """Explain faces one by one, each drawn before the next; how many pictures were skipped."""
+    from ferkit.explain import page
     from ferkit.explain.panels import grid, headline, key
 
-    made: list[tuple[Explanation, list[Panel]]] = []
+    said: list[str] = []
+    faces: Iterator[Any] = _explained(explainer, predictor, inputs, asked, None if json_file is None else said)
+    first = list(islice(faces, 1))
+    faces = chain(first, faces)
+    if not first:
+        say_kept(output, json_file)
+    elif output.lower().endswith(".html"):
+        _write({output: page(faces)})
+    else:
+        figures = (grid(drawn, f"{why.source}: {headline(why)}", key(why)) for why, drawn in faces)
+        _write_numbered(output, map(_bytes_as(output), figures))
+    if first and json_file is not None:
+        _write({json_file: f"[{', '.join(said)}]\n"})
+    for note in notes(predictor.counts, predictor.missing):
+        click.echo(note, err=True)
+    return len(predictor.counts.skipped)
+
+
+def _explained(
+    explainer: Explainer,
+    predictor: Any,
+    inputs: Sequence[str],
+    asked: tuple[str | None, str | None],
+    said: list[str] | None,
+) -> Iterator[tuple[Explanation, list[Panel]]]:
+    """Each face with its panels; its numbers go into ``said`` as JSON, which is smaller than their lists."""
+    from ferkit.errors import PictureError
+    from ferkit.explain import panels
+    from ferkit.explain.panels import headline
+
     for item in predictor.faces_in(inputs):
         if isinstance(item, PictureError):
             click.echo(f"Skipped: {' '.join(str(item).split())}", err=True)
             continue
         frame, found = item
         for i, why in enumerate(explainer.explain(found, *asked, source=_name(frame.source))):
-            made.append((why, panels(why, frame.image, found.boxes_xyxy[i])))
             click.echo(f"{why.source}: {headline(why)}")
-    files: dict[str, str | bytes] = {}
-    if not made:
-        say_kept(output, json_file)
-    elif output.lower().endswith(".html"):
-        files[output] = page(made)
-    else:
-        figures = [grid(drawn, f"{why.source}: {headline(why)}", key(why)) for why, drawn in made]
-        files |= zip(_numbered(output, len(figures)), map(_bytes_as(output), figures), strict=True)
-    if made and json_file is not None:
-        files[json_file] = _json([why.as_dict() for why, _ in made])
-    _write(files)
-    for note in notes(predictor.counts, predictor.missing):
-        click.echo(note, err=True)
-    return len(predictor.counts.skipped)
+            if said is not None:
+                said.append(json.dumps(why.as_dict(), ensure_ascii=False))
+            yield why, panels(why, frame.image, found.boxes_xyxy[i])
 
 
 def _overview(
@@ -209,9 +226,14 @@ def _name(source: str) -> str:
     return "standard input" if source == "-" else Path(source).name.encode("utf-8", "backslashreplace").decode()
 
 
-def _numbered(output: str, count: int) -> list[str]:
-    path = Path(output)
-    return [output] if count == 1 else [str(path.with_stem(f"{path.stem}_{i + 1}")) for i in range(count)]
+def _write_numbered(output: str, drawn: Iterator[bytes]) -> None:
+    """Write pictures as they come: one under the name as it is, several with numbers."""
+    path, first = Path(output), list(islice(drawn, 2))
+    if len(first) == 1:
+        _write({output: first[0]})
+        return
+    for i, content in enumerate(chain(first, drawn), 1):
+        _write({str(path.with_stem(f"{path.stem}_{i}")): content})
 
 
 def _bytes_as(output: str) -> Any:

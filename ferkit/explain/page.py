@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -42,13 +42,13 @@ again.
 """
 
 
-def page(sections: Sequence[tuple[Explanation, Sequence[Panel]]], title: str = "Why this expression?") -> str:
+def page(sections: Iterable[tuple[Explanation, Sequence[Panel]]], title: str = "Why this expression?") -> str:
     """One HTML page of explanations.
 
     Parameters
     ----------
-    sections : sequence of (Explanation, sequence of Panel)
-        Faces with their panels, as ``panels`` gives them.
+    sections : iterable of (Explanation, sequence of Panel)
+        Faces with their panels, as ``panels`` gives them; each is drawn before the next is asked for.
     title : str
 
     Returns

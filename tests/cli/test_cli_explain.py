@@ -11,6 +11,7 @@ from PIL import Image
 
 from ferkit import recipe
 from ferkit.cli import main
+from ferkit.explain import Explainer
 from ferkit.sources import draw_face, sample
 
 
@@ -48,6 +49,20 @@ def test_pictures_are_numbered_and_broken_ones_skipped(photo, tmp_path):
     assert sorted(path.name for path in tmp_path.glob("why*")) == ["why_1.png", "why_2.png"]
     with Image.open(tmp_path / "why_1.png") as picture:
         assert picture.width > 1000
+
+
+def test_what_is_drawn_before_an_interruption_stays(photo, tmp_path, monkeypatch):
+    explain, left = Explainer.explain, iter(range(2))
+
+    def interrupted(self, *args, **settings):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return explain(self, *args, **settings)
+
+    monkeypatch.setattr(Explainer, "explain", interrupted)
+    result = run(photo, photo, photo, "-o", tmp_path / "why.png", "--model", "fast")
+    assert result.exit_code == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["why_1.png", "why_2.png"]
 
 
 def test_no_picture_that_is_read_is_written_over(photo, tmp_path):
