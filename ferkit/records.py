@@ -275,7 +275,8 @@ class Reading:
     def row(self) -> dict[str, Any]:
         """Flat row: ``source, frame, time, face, x1, y1, x2, y2, label, confidence`` and one column a label.
 
-        The column of a label that is called like one of the first, or of ``RESERVED``, is named ``p_<label>``.
+        The column of a label that is called like one of the first, or of ``RESERVED``, is named ``p_<label>``. Large
+        and small letters count as the same, because databases do not tell such columns apart.
         """
         x1, y1, x2, y2 = (round(float(v), 1) for v in self.box_xyxy)
         time = None if self.time is None else round(self.time, 4)
@@ -283,7 +284,9 @@ class Reading:
         end = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "label": self.label, "confidence": round(self.confidence, 6)}
         row = start | end
         taken = row.keys() | RESERVED
-        shares = {f"p_{name}" if name in taken else name: round(float(p), 6) for name, p in self.probabilities.items()}
+        shares = {
+            f"p_{name}" if name.lower() in taken else name: round(float(p), 6) for name, p in self.probabilities.items()
+        }
         return row | shares
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.records import Frame, Reading
+from ferkit.records import RESERVED, Frame, Reading
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,17 @@ class LiveReading:
         return max(self.smooth.values())
 
     def row(self) -> dict[str, Any]:
-        """Columns of ``Reading.row``, then ``track, fresh, smooth_label, smooth_confidence`` and ``smooth_<label>``."""
+        """Columns of ``Reading.row``, then ``track, fresh, smooth_label, smooth_confidence`` and ``smooth_<label>``.
+
+        The column of a label that would be called like one of these is named ``smooth_p_<label>``.
+        """
         steady = {"track": self.track, "fresh": int(self.fresh), "smooth_label": self.label}
         steady["smooth_confidence"] = round(self.confidence, 6)
-        return self.reading.row() | steady | {f"smooth_{name}": round(p, 6) for name, p in self.smooth.items()}
+        return self.reading.row() | steady | {_smooth_column(name): round(p, 6) for name, p in self.smooth.items()}
+
+
+def _smooth_column(label: str) -> str:
+    return f"smooth_p_{label}" if f"smooth_{label}".lower() in RESERVED else f"smooth_{label}"
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ import sqlite3
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import sqlalchemy
 
 import ferkit
 from ferkit import sinks
 from ferkit.errors import FerkitError, InputError
+from ferkit.live.records import LiveReading, columns
 from ferkit.records import Reading
 from ferkit.sinks import SqlSink
 
@@ -61,6 +63,22 @@ def test_texts_stay_texts_and_categories_meet_no_column(tmp_path, name):
     frame = ferkit.read_readings(path)
     assert (frame.source.tolist(), frame.label.tolist()) == (["0012"], ["1"])
     assert (frame["p_fresh"].tolist(), frame["p_at"].tolist()) == ([0.4], [0.35])
+
+
+@pytest.mark.parametrize("name", ["faces.csv", "faces.jsonl", "faces.db"])
+def test_a_category_that_is_called_like_a_column_has_its_own(tmp_path, name):
+    shares = {"Face": 0.4, "confidence": 0.3, "Label": 0.2, "100% (a:b), sûr": 0.1}
+    reading = Reading("a.jpg", 0, 0.0, 7, (0, 0, 1, 1), "Face", 0.4, shares)
+    smooth = {label: share / 2 for label, share in shares.items()}
+    row = LiveReading(reading, 1, "Face", smooth, True, np.zeros((1, 1), np.uint8)).row()
+    path = tmp_path / name
+    with sinks.make(sinks.format_of(path), path, columns(list(shares))) as sink:
+        sink.append(row)
+    (kept,) = ferkit.read_readings(path).to_dict("records")
+    assert (kept["face"], kept["p_Face"], kept["label"], kept["p_Label"]) == (7, 0.4, "Face", 0.2)
+    assert (kept["confidence"], kept["p_confidence"], kept["100% (a:b), sûr"]) == (0.4, 0.3, 0.1)
+    assert (kept["smooth_confidence"], kept["smooth_p_confidence"]) == (0.2, 0.15)
+    assert (kept["smooth_label"], kept["smooth_p_Label"], kept["smooth_Face"]) == ("Face", 0.1, 0.2)
 
 
 def test_a_file_is_named_as_it_is_and_one_that_is_no_database_is_said(tmp_path):
