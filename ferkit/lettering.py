@@ -7,10 +7,14 @@ ones from a font of this machine, where there is one.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
 
 WHITE = (255, 255, 255)
 OWN = "DejaVu Sans"
@@ -80,13 +84,20 @@ def put_text(canvas: NDArray[np.uint8], text: str, x: float, y: float, unit: flo
     _cover(canvas, letters, round(x), round(y) - round(0.8 * letters.shape[0]))
 
 
+def font_of(text: str, size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's font that has the letters of a text, of a size in pixels."""
+    from PIL import ImageFont
+
+    return ImageFont.truetype(_font_file(text), size)
+
+
 @lru_cache(maxsize=256)
 def _letters(text: str, unit: float) -> NDArray[np.float32]:
     """How much of each pixel a text covers, 0 to 1."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     line = " ".join(text.split())
-    font = ImageFont.truetype(_font_file(line), max(6, round(13 * unit)))
+    font = font_of(line, max(6, round(13 * unit)))
     picture = Image.new("L", (max(1, round(font.getlength(line))), sum(font.getmetrics())))
     ImageDraw.Draw(picture).text((0, 0), line, 255, font)
     return np.asarray(picture, np.float32) / np.float32(255)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ferkit.live.drawing import ink_of
+from ferkit.lettering import font_of
+from ferkit.live.drawing import Ink, ink_of
 from ferkit.live.summary import OTHERS, Summary
 
 _LEFT, _RIGHT, _TOP, _ROW, _LOW = 90, 20, 34, 26, 30
@@ -31,6 +32,7 @@ def draw_timeline(summary: Summary) -> NDArray[np.uint8]:
     picture = Image.new("RGB", (_WIDTH, _TOP + _ROW * max(1, len(tracks)) + _LOW), "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
     scale = (_WIDTH - _LEFT - _RIGHT) / end
+    inks = [ink_of(label, i) for i, label in enumerate(timeline.labels)]
     shown: set[int] = set()
     for i, track in enumerate(tracks):
         top = _TOP + i * _ROW
@@ -40,18 +42,19 @@ def draw_timeline(summary: Summary) -> NDArray[np.uint8]:
                 shown.add(int(label))
                 left = _LEFT + place * timeline.span * scale
                 right = max(left, _LEFT + (place + 1) * timeline.span * scale - 1)
-                pen.rectangle((left, top + 2, right, top + _ROW - 5), fill=ink_of(timeline.labels[label]))
+                pen.rectangle((left, top + 2, right, top + _ROW - 5), fill=inks[label])
     if not tracks:
         pen.text((_LEFT, _TOP + 3), "nobody was seen", fill="black", font=font)
-    _legend(pen, font, [timeline.labels[i] for i in sorted(shown)])
+    _legend(pen, {timeline.labels[i]: inks[i] for i in sorted(shown)})
     _axis(pen, font, end, scale, picture.height)
     return np.asarray(picture)
 
 
-def _legend(pen: ImageDraw.ImageDraw, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, labels: list[str]) -> None:
+def _legend(pen: ImageDraw.ImageDraw, inks: dict[str, Ink]) -> None:
     left = float(_LEFT)
-    for label in labels:
-        pen.rectangle((left, 10, left + 12, 22), fill=ink_of(label))
+    for label, ink in inks.items():
+        font = ImageFont.load_default(13) if label.isascii() else font_of(label, 13)
+        pen.rectangle((left, 10, left + 12, 22), fill=ink)
         pen.text((left + 17, 8), label, fill="black", font=font)
         left += 34 + pen.textlength(label, font=font)
 

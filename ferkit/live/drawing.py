@@ -104,7 +104,7 @@ class Overlay:
         for i, (one, box) in enumerate(zip(moment.readings, boxes, strict=True)):
             _draw_face(canvas, one, box, unit)
             _draw_bars(canvas, one, box, unit, boxes[:i] + boxes[i + 1 :])
-            _draw_past(canvas, self._past[one.track].labels, box, unit)
+            _draw_past(canvas, self._past[one.track].labels, _inks(one), box, unit)
         if not pace:
             return canvas
         dropped = f"  {moment.dropped} dropped" if moment.dropped else ""
@@ -133,10 +133,15 @@ class Overlay:
             _label(canvas, f"{one.track} HOG", left, top, 0.8 * unit)
 
 
-def ink_of(label: str) -> Ink:
-    """Colour of a label, RGB; grey where there is none."""
-    code = colour(label) if label != NOT_SURE else ""
+def ink_of(label: str, place: int = 0) -> Ink:
+    """Colour of a label, RGB, of a category of one's own by its place among the labels; grey where there is none."""
+    code = colour(label, place) if label != NOT_SURE else ""
     return (int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)) if code else GREY
+
+
+def _inks(one: LiveReading) -> dict[str, Ink]:
+    """Colours of all labels in their order, and of none."""
+    return {name: ink_of(name, i) for i, name in enumerate(ordered(one.smooth))} | {NOT_SURE: GREY}
 
 
 def hog_of(model: Any) -> HOG | None:
@@ -153,14 +158,14 @@ def _box_of(one: LiveReading, mirrored_in: int) -> Box:
 def _draw_face(canvas: NDArray[np.uint8], one: LiveReading, box: Box, unit: float) -> None:
     x1, y1, x2, y2 = box
     corners = (round(x1), round(y1)), (round(x2), round(y2))
-    cv2.rectangle(canvas, *corners, ink_of(one.label), max(2, round(2 * unit)), cv2.LINE_AA)
+    cv2.rectangle(canvas, *corners, _inks(one).get(one.label, ink_of(one.label)), max(2, round(2 * unit)), cv2.LINE_AA)
     sure = f" {one.confidence:.0%}" if one.label != NOT_SURE else ""
     top = y1 - 20 * unit if y1 >= 20 * unit else y1
     _label(canvas, f"{one.track}  {one.label}{sure}", x1, top, unit)
 
 
 def _draw_bars(canvas: NDArray[np.uint8], one: LiveReading, box: Box, unit: float, others: list[Box]) -> None:
-    names = ordered(one.smooth)
+    names, inks = ordered(one.smooth), _inks(one)
     row, width = 15 * unit, 130 * unit
     height = row * len(names) + 4 * unit
     top = min(max(0.0, box[1]), max(0.0, canvas.shape[0] - height))
@@ -177,20 +182,15 @@ def _draw_bars(canvas: NDArray[np.uint8], one: LiveReading, box: Box, unit: floa
         y = top + row * i + 2 * unit
         start, end = left + 74 * unit, left + (74 + 52 * one.smooth[name]) * unit
         bar = (round(start), round(y + 3 * unit)), (round(end), round(y + row - 2 * unit))
-        cv2.rectangle(canvas, *bar, _bar_ink(name, i), -1)
+        cv2.rectangle(canvas, *bar, inks[name], -1)
         put_text(canvas, name, left + 3 * unit, y + row - 4 * unit, 0.8 * unit)
-
-
-def _bar_ink(name: str, i: int) -> Ink:
-    code = colour(name, i)
-    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
 
 
 def _meet(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _draw_past(canvas: NDArray[np.uint8], past: deque[str], box: Box, unit: float) -> None:
+def _draw_past(canvas: NDArray[np.uint8], past: deque[str], inks: dict[str, Ink], box: Box, unit: float) -> None:
     """The last seconds as a strip below the face, now at its right end."""
     x1, _, x2, y2 = box
     height = max(3, round(6 * unit))
@@ -199,7 +199,7 @@ def _draw_past(canvas: NDArray[np.uint8], past: deque[str], box: Box, unit: floa
     for i, label in enumerate(reversed(past)):
         right = round(x2 - i * width)
         left = max(0, min(round(x2 - (i + 1) * width), right - 1))
-        canvas[top : top + height, left : max(0, right)] = ink_of(label)
+        canvas[top : top + height, left : max(0, right)] = inks.get(label, ink_of(label))
 
 
 def _label(canvas: NDArray[np.uint8], text: str, left: float, top: float, unit: float) -> None:

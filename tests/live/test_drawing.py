@@ -85,6 +85,36 @@ def test_the_strip_below_a_face_shows_its_last_seconds():
     assert overlay._past[1].labels.maxlen == 60
 
 
+@pytest.mark.parametrize("own", [("bored", "focused", "tired"), ("скука", "внимание", "усталость")])
+def test_each_category_of_ones_own_has_one_colour_in_box_strip_bars_and_timeline(own):
+    overlay, summary = Overlay(), Summary(sorted(own))
+    shares = dict.fromkeys(own, 1 / 3)
+    for i, label in enumerate(np.repeat(own, 20).tolist()):
+        reading = Reading("drawn", i, i / 10, 0, (100, 100, 220, 220), label, 1 / 3, shares)
+        one = LiveReading(reading, 1, label, shares, True, CROP)
+        now = Moment(Frame(np.zeros((480, 640, 3), np.uint8), "drawn", i, i / 10), (one,), 7.0)
+        picture = overlay.draw(now)
+        summary.add(now, i, i)
+    inks = [ink_of(label, sorted(own).index(label)) for label in own]
+    assert len(set(inks)) == 3
+    strip = picture[225, 100:220]
+    assert {tuple(pixel) for pixel in strip.tolist()} == set(inks)
+    assert tuple(strip[-1]) == tuple(picture[160, 100]) == inks[-1]
+    assert all((picture[100:170, 290:340] == ink).all(axis=2).any() for ink in inks)
+    chart = draw_timeline(summary)
+    assert all((chart[40:60] == ink).all(axis=2).any() for ink in inks)
+
+
+def test_a_timeline_names_categories_in_other_letters():
+    legends = []
+    for label in ("скука", "злоба"):
+        summary = Summary([label])
+        for i in range(10):
+            summary.add(moment(label=label, i=i), i, i)
+        legends.append(draw_timeline(summary)[5:27, 107:200])
+    assert (legends[0] != legends[1]).any()  # letters, not a row of empty boxes
+
+
 def test_the_hog_view_comes_from_the_cells():
     edge = np.zeros((48, 48), np.uint8)
     edge[:, 24:] = 200
