@@ -123,10 +123,7 @@ class Videos:
         mine = sum(job.client == client for job in self._jobs.values())
         if len(self._jobs) >= self._limits.videos or mine >= self._limits.videos_each:
             raise Problem(503, "busy", "Got more videos than are kept, expected fewer. Delete some.", retry_after=60)
-        if self._folder is None:
-            _remove_stale()
-            self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-        job = _Job(Path(tempfile.mkdtemp(dir=self._folder)), client)
+        job = _Job(Path(tempfile.mkdtemp(dir=self._ready_folder())), client)
         self._jobs[job.video.id] = job
         try:
             await asyncio.to_thread(_save, file, job.folder / "in")
@@ -143,7 +140,7 @@ class Videos:
     def result(self, name: str, result: str) -> Path:
         """File that came out of a video."""
         job = self._job(name)
-        if job.video.state != "done" or result not in RESULTS:
+        if job.video.state != "done" or result not in RESULTS or not (job.folder / result).is_file():
             raise Problem(404, "not_found", f"Got no {result[:40]!r} of this video, expected it to be done.")
         return job.folder / result
 
@@ -164,6 +161,13 @@ class Videos:
             await self.cancel(name)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _ready_folder(self) -> Path:
+        """Folder of all videos; systems that tidy their temporary files take one that was idle for some days."""
+        if self._folder is None or not self._folder.is_dir():
+            _remove_stale()
+            self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        return self._folder
 
     def _job(self, name: str) -> _Job:
         if name in self._jobs:

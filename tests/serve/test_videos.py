@@ -44,6 +44,32 @@ def test_a_finished_video_goes_without_being_asked(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_the_system_tidied_away_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+
+    async def done(self, job):
+        job.set(state="done")
+
+    monkeypatch.setattr(Videos, "_read", done)
+
+    async def scene():
+        videos = made()
+        first = await videos.add(io.BytesIO(BYTES), "me")
+        (job,) = videos._jobs.values()
+        await job.task
+        module.shutil.rmtree(videos._folder)
+        with pytest.raises(Problem) as caught:
+            videos.result(first.id, "readings.csv")
+        assert caught.value.status == 404
+        second = await videos.add(io.BytesIO(BYTES), "me")
+        await videos._jobs[second.id].task
+        assert videos.get(second.id).state == "done"
+        await videos.close()
+
+    asyncio.run(scene())
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_video_that_takes_too_long_is_ended_and_the_next_has_its_turn(monkeypatch, tmp_path):
     monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(module, "_LEAST_S", 0.0)
