@@ -11,7 +11,7 @@ import ferkit
 from ferkit.serve import api, stats
 from ferkit.serve.pages import add_pages
 from ferkit.serve.problems import answer_problems
-from ferkit.serve.security import BodyLimit, Guard, SafeHeaders
+from ferkit.serve.security import BodyLimit, Guard, Head, SafeHeaders
 from ferkit.serve.settings import Settings
 from ferkit.serve.state import State
 
@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None, state: State | None = None) -> 
     app.add_middleware(BodyLimit, limit_of=_limit_of(settings), patience=settings.limits.idle_s)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(SafeHeaders)
+    app.add_middleware(Head)
     return app
 
 

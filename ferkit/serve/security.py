@@ -183,6 +183,23 @@ class SafeHeaders:
         await self.app(scope, receive, send_safely)
 
 
+class Head:
+    """Answers HEAD as GET without the body, as HTTP wants it and as programs ask that watch whether a server is up."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app(scope | {"method": "GET"}, receive, send_head)
+
+
 class BodyLimit:
     """Refuses bodies that are too long, or do not come in.
 

@@ -29,6 +29,16 @@ def test_a_picture_gives_faces_with_labels_and_probabilities(client, photo):
     assert face["hog"] is None
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/api/model", "/static/base.css", "/nothing"])
+def test_programs_that_ask_for_the_head_alone_get_it(client, path):
+    whole, head = client.get(path), client.head(path)
+    assert head.status_code == whole.status_code
+    assert head.content == b""
+    kept = ("content-type", "content-length", "content-security-policy")
+    assert [head.headers.get(name) for name in kept] == [whole.headers.get(name) for name in kept]
+    assert client.get("/healthz").json()["status"] == "ok"  # the connection is still in step
+
+
 def test_oriented_gradients_come_where_they_are_asked_for(client, photo):
     answer = client.post("/api/predict", files={"file": photo}, data={"hog": "true"}).json()
     hog = answer["faces"][0]["hog"]
