@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ferkit.labels import canonical
 from ferkit.live.records import LiveReading
 from ferkit.predict import columns as reading_columns
 from ferkit.records import Reading
@@ -75,7 +76,12 @@ class PostedReading(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str = Field(min_length=1, max_length=200, description="Name of the camera or place", examples=["entrance"])
-    label: str = Field(min_length=1, max_length=60, description="Expression, or 'not sure'", examples=["happiness"])
+    label: str = Field(
+        min_length=1,
+        max_length=60,
+        description="Expression, in any spelling that data sets have, or 'not sure'",
+        examples=["happiness"],
+    )
     confidence: float | None = Field(default=None, ge=0, le=1)
     at: float | None = Field(
         default=None, ge=0, allow_inf_nan=False, description="Seconds since 1970; now, where left out"
@@ -104,7 +110,8 @@ def posted_rows(readings: Sequence[PostedReading], labels: Sequence[str]) -> lis
         if one.at is not None and one.at > now + 86400:
             raise Problem(422, "invalid", f"Got at={one.at:g}, more than a day ahead, expected seconds since 1970.")
         box = (0.0, 0.0, 0.0, 0.0)
-        reading = Reading(one.source, 0, None, 0, box, one.label, one.confidence or 0.0, one.probabilities)
+        label = one.label if one.label in labels else canonical(one.label)
+        reading = Reading(one.source, 0, None, 0, box, label, one.confidence or 0.0, one.probabilities)
         row = reading.row() | {"confidence": one.confidence, "x1": None, "y1": None, "x2": None, "y2": None}
         rows.append({"at": now if one.at is None else one.at, "person": one.person} | row)
     return rows

@@ -21,7 +21,7 @@ from ferkit.records import Reading
 from ferkit.serve import create_app, trends
 from ferkit.serve.journal import Journal
 from ferkit.serve.problems import Problem
-from ferkit.serve.readings import Sampler, columns
+from ferkit.serve.readings import PostedReading, Sampler, columns, posted_rows
 from ferkit.serve.sources import Watcher, shown_names
 from ferkit.serve.trends import Query, ReadingStore, offsets
 from ferkit.sources import sample_video
@@ -304,6 +304,16 @@ def test_posted_readings_come_back_and_wrong_ones_are_refused(client):
     assert client.post("/api/readings", json=[good] * 1001).status_code == 422
     nasty = client.get("/api/trends", params={"source": "'; DROP TABLE readings; --"})
     assert nasty.json()["total"]["hidden"] is True
+
+
+def test_posted_labels_may_be_spelled_as_data_sets_spell_them():
+    def kept(label, labels=("happiness", "neutral")):
+        (row,) = posted_rows([PostedReading(source="door", label=label)], list(labels))
+        return row["label"]
+
+    assert [kept(label) for label in ("happy", "Happiness", "happiness")] == ["happiness"] * 3
+    assert [kept(label) for label in ("not sure", "bored")] == ["not sure", "bored"]
+    assert kept("happy", ("happy", "sad")) == "happy"  # the model's own name for it
 
 
 def test_the_sampler_keeps_one_row_a_second_and_person():
