@@ -58,12 +58,18 @@ def read_readings(path: str | Path) -> Any:
         raise FerkitError(f"Got path={str(path)!r}, which does not exist, expected a file of readings.")
     try:
         if form == "csv":
-            return pd.read_csv(path, dtype=_TEXTS, **_EMPTY)
+            return _labels_kept(pd.read_csv(path, dtype=_TEXTS, **_EMPTY))
         if form == "sql":
             return _from_table(pd, path)
         return pd.read_json(path, lines=True, precise_float=True, dtype=_TEXTS)
     except (ValueError, OSError) as error:
         raise FerkitError(f"Got path={str(path)!r} ({error}), expected readings.") from error
+
+
+def _labels_kept(frame: Any) -> Any:
+    """Empty labels, of frames without a face, stay empty text, as in the other forms."""
+    there = [name for name in ("label", "smooth_label") if name in frame]
+    return frame.fillna(dict.fromkeys(there, ""))
 
 
 def _from_table(pd: Any, path: str | Path) -> Any:

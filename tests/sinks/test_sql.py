@@ -81,6 +81,17 @@ def test_a_category_that_is_called_like_a_column_has_its_own(tmp_path, name):
     assert (kept["smooth_label"], kept["smooth_p_Label"], kept["smooth_Face"]) == ("Face", 0.1, 0.2)
 
 
+@pytest.mark.parametrize("name", ["faces.csv", "faces.jsonl", "faces.db"])
+def test_a_frame_without_a_face_has_an_empty_label_whatever_holds_it(tmp_path, name):
+    path = tmp_path / name
+    with sinks.make(sinks.format_of(path), path) as sink:
+        for label in ("fear", ""):
+            sink.append({"source": "clip.mp4", "label": label, "confidence": 0.5 if label else None})
+    frame = ferkit.read_readings(path)
+    assert frame.label.tolist() == ["fear", ""]
+    assert frame.confidence.isna().tolist() == [False, True]
+
+
 def test_a_file_is_named_as_it_is_and_one_that_is_no_database_is_said(tmp_path):
     for name in ("p%41.db", "q?x=1.db"):
         with SqlSink(tmp_path / name) as sink:
