@@ -104,7 +104,7 @@ def _finish(summary: Any, summary_file: str | None, timeline: str | None) -> Non
 
 
 _ENDINGS = {
-    "--log": (".csv", ".jsonl", ".ndjson", ".db", ".sqlite"),
+    "--log": (".csv", ".jsonl", ".ndjson", ".db", ".sqlite", ".sqlite3"),
     "--record": (".mp4",),
     "--json": (".json",),
     "--timeline": (".png",),

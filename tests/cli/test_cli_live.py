@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import ferkit
 from ferkit.cli import main
 from ferkit.labels import FER2013
 from ferkit.live import window
@@ -87,6 +88,13 @@ def test_json_lines(pictures, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert len(rows) == 3
     assert list(rows[0]) == COLUMNS
+
+
+@pytest.mark.parametrize("ending", [".db", ".sqlite", ".sqlite3"])
+def test_a_log_in_a_database_by_every_ending_that_predict_takes(pictures, tmp_path, ending):
+    log = tmp_path / f"a{ending}"
+    assert run("--source", pictures, "--no-window", "--log", log, "--max-seconds", 0.1).exit_code == 0
+    assert len(ferkit.read_readings(log)) == 3
 
 
 @pytest.mark.parametrize(
