@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,11 @@ class Predictor:
             raise InputError(f"Got missing={missing!r}, expected one of {list(MISSING)}.")
         if detector is not None:
             FaceDetector(detector).check()
+        if not (model is None or hasattr(model, "pipeline") or isinstance(model, (str, PathLike))):
+            raise InputError(
+                f"Got a model of type {type(model).__name__}, expected a Model, a .ferkit file or None. "
+                "ferkit.save makes a file of a fitted pipeline."
+            )
         self.model = (
             model if hasattr(model, "pipeline") else store.load(store.default_path() if model is None else model)
         )

@@ -228,3 +228,6 @@ def test_wrong_settings(model):
     bare = store.Model(model.pipeline[1:], {}, model.path)
     with pytest.raises(InputError, match="starts with FamilyUnion, expected a FaceExtractor"):
         Predictor(bare)
+    for other, name in ((model.pipeline, "Pipeline"), (5, "int")):
+        with pytest.raises(InputError, match=f"Got a model of type {name}, expected a Model"):
+            Predictor(other)
