@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +63,21 @@ def read_readings(path: str | Path) -> Any:
             return _labels_kept(pd.read_csv(path, dtype=_TEXTS, **_EMPTY))
         if form == "sql":
             return _from_table(pd, path)
-        return pd.read_json(path, lines=True, precise_float=True, dtype=_TEXTS)
+        return _from_lines(pd, Path(path))
     except (ValueError, OSError) as error:
         raise FerkitError(f"Got path={str(path)!r} ({error}), expected readings.") from error
+
+
+def _from_lines(pd: Any, path: Path) -> Any:
+    """Rows of JSON lines, without a last one that a full disk or a killed process has cut off."""
+    read = partial(pd.read_json, lines=True, precise_float=True, dtype=_TEXTS)
+    try:
+        return read(path)
+    except ValueError:
+        whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n")
+        if not (whole and torn):
+            raise
+        return read(StringIO(whole))
 
 
 def _labels_kept(frame: Any) -> Any:

@@ -92,6 +92,16 @@ def test_a_frame_without_a_face_has_an_empty_label_whatever_holds_it(tmp_path, n
     assert frame.confidence.isna().tolist() == [False, True]
 
 
+def test_json_lines_are_read_although_the_last_is_cut_off(tmp_path):
+    path = tmp_path / "faces.jsonl"
+    path.write_text('{"source": "a.jpg", "label": "fear"}\n{"source": "b.jpg", "la', encoding="utf-8")
+    assert ferkit.read_readings(path).to_dict("records") == [{"source": "a.jpg", "label": "fear"}]
+    for broken in ('{"source": "a.jp', '{"source"\n{"source": "b.jpg"}\n'):
+        path.write_text(broken, encoding="utf-8")
+        with pytest.raises(FerkitError, match="expected readings"):
+            ferkit.read_readings(path)
+
+
 def test_a_file_is_named_as_it_is_and_one_that_is_no_database_is_said(tmp_path):
     for name in ("p%41.db", "q?x=1.db"):
         with SqlSink(tmp_path / name) as sink:
