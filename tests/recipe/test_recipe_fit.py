@@ -523,6 +523,12 @@ def test_a_picture_with_a_name_in_no_encoding_costs_nothing(people, tmp_path):
     assert manifest["skipped"][0].startswith("kaputt_")
 
 
+def test_a_category_with_a_name_in_no_encoding_can_be_learnt(people, tmp_path):
+    named = people.relabel({"fear": "K\udce4se"})
+    fitted = recipe.fit(recipe.loads(SMALL), named)
+    assert "K\udce4se" in store.load(fitted.save(tmp_path / "m.ferkit")).labels
+
+
 def test_labels_with_a_slash_stay_whole(people):
     slashed = np.array([f"a/{label}" for label in people.labels])
     plain = recipe.fit(recipe.loads(STACKED), people).pipeline[-1]
