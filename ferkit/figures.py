@@ -18,6 +18,7 @@ STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "auto",
     "svg.hashsalt": "ferkit",
+    "text.parse_math": False,  # labels are people's own words, and may hold dollars
 }
 """Settings that every figure of ferkit is drawn and saved with."""
 

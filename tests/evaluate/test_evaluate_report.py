@@ -22,7 +22,9 @@ from ferkit.evaluate import (
     report_of,
     time_stages,
 )
+from ferkit.evaluate.charts import balance_chart, roc_chart
 from ferkit.evaluate.families import can_ablate
+from ferkit.figures import figure_bytes
 from ferkit.sources import Dataset
 from ferkit.store import load
 
@@ -289,3 +291,16 @@ def test_a_browser_shows_it_light_and_dark_wide_and_on_a_phone(folder):
         browser.close()
     assert papers["light"] == "rgb(255, 255, 255)"
     assert papers["dark"] != papers["light"]
+
+
+@pytest.mark.parametrize("label", ["_calm", "cost_$x_{$", "K\udce4se"])
+def test_charts_show_every_label(label):
+    y = np.array([label, "fear"] * 10)
+    analysis = analyse(Predictions(range(20), y, np.where(y[:, None] == [label, "fear"], 0.7, 0.3), [label, "fear"]))
+    for chart in (roc_chart(analysis.roc), balance_chart(analysis.figures)):
+        assert label.encode("utf-8", "backslashreplace") in figure_bytes(chart, "svg")
+
+
+def test_a_report_of_one_class_warns_of_nothing():
+    analysis = analyse(Predictions(range(5), ["fear"] * 5, [[0.3, 0.7]] * 5, ["anger", "fear"]))
+    assert figure_bytes(roc_chart(analysis.roc), "svg")
