@@ -200,7 +200,8 @@ class Stacking(FamilyModels):
         y : array-like of shape (n,)
             Their labels.
         groups : array-like of shape (n,) or None, default=None
-            Rows of one group (near-duplicates) stay in one fold.
+            Rows of one group (near-duplicates) stay in one fold. Of two groups each is answered by a fusion of the other,
+            which is calibrated on single rows.
         folds : int, default=5
             How many.
 
@@ -221,7 +222,8 @@ class Stacking(FamilyModels):
         def logits(train: Array, test: Array) -> Array:
             self_ = clone(self)
             self_.classes_, self_.families_ = self.classes_, self.families_
-            self_._fuse(found[train], y[train], None if own is None else own[train])
+            whole = own is not None and len(np.unique(own[train])) > 1  # of two groups one is left: its rows are parted
+            self_._fuse(found[train], y[train], own[train] if whole else None)
             return margins(self_.final_, self_._scaled(found[test]), self.classes_)
 
         fold = fold_of(codes, own, folds, self.seed)

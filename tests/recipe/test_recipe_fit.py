@@ -266,6 +266,14 @@ def test_a_split_without_two_groups_of_a_class_fits_no_fusion():
     assert len(divided(SMALL, faces, labels, held_out).held_out) == 8
 
 
+@pytest.mark.parametrize("model", ["weights: family", "weights: full", "final: head"])
+def test_two_persons_are_enough_to_fit_a_fusion_on(model):
+    ten = dataclasses.replace(sample(n=70, seed=3), splits=None)
+    fitted = recipe.fit(recipe.loads(STACKED.replace("weights: family", model)), ten)
+    assert (len(set(ten.subjects)), len(set(fitted.validation.groups))) == (10, 2)
+    np.testing.assert_allclose(fitted.validation.proba.sum(axis=1), 1)
+
+
 def test_a_class_in_one_cluster_stays_on_the_training_side():
     faces = noise(60)
     faces[:20] = faces[0]
