@@ -19,7 +19,8 @@ def fold_of(codes: NDArray[Any], groups: Any, folds: int, seed: int) -> NDArray[
     codes : ndarray of shape (n,), dtype int
         Class of each row.
     groups : array-like of shape (n,) or None
-        Rows of one group share a fold. A group counts for its most frequent class.
+        Rows of one group share a fold. A group counts for its most frequent class; a class of several groups is
+        in several folds.
     folds : int
         How many; fewer where there are fewer groups.
     seed : int
@@ -39,7 +40,33 @@ def fold_of(codes: NDArray[Any], groups: Any, folds: int, seed: int) -> NDArray[
     order = shuffle[np.lexsort((-counts.sum(axis=1)[shuffle], counts.argmax(axis=1)[shuffle]))]
     dealt = np.empty(n_groups, dtype=np.intp)
     dealt[order] = np.arange(n_groups) % min(folds, n_groups)
-    return dealt[group]
+    return _parted(dealt, counts > 0)[group]
+
+
+def _parted(fold: NDArray[np.intp], has: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Folds of groups after a group moved of each class that one fold held alone: the others could not learn it.
+
+    That happens to classes that are not the most frequent one of their groups, such as a rare label of two persons.
+
+    Parameters
+    ----------
+    fold : ndarray of shape (n_groups,), dtype int
+    has : ndarray of shape (n_groups, n_classes), dtype bool
+        Classes of each group.
+    """
+    for code in _in_one_fold(fold, has):
+        moves = [fold]
+        for group in np.flatnonzero(has[:, code])[:3]:
+            for to in range(int(fold.max()) + 1):
+                moves.append(fold.copy())
+                moves[-1][group] = to
+        fold = min(moves, key=lambda moved: len(_in_one_fold(moved, has)))
+    return fold
+
+
+def _in_one_fold(fold: NDArray[np.intp], has: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Classes of two groups or more that are all in one fold."""
+    return np.flatnonzero([own.sum() > 1 and len(np.unique(fold[own])) == 1 for own in has.T])
 
 
 def numbered(groups: Any, n: int) -> NDArray[np.intp]:

@@ -177,6 +177,19 @@ def test_folds_keep_groups_whole_and_shares_even():
     assert counts[:, 3].min() >= 3
 
 
+def test_a_rare_class_of_two_persons_is_in_two_folds():
+    sizes = np.random.default_rng(0).integers(5, 30, 60)
+    for rare in range(0, 58, 2):
+        groups = np.repeat(np.arange(12), sizes[rare % 48 : rare % 48 + 12])
+        codes = np.zeros(len(groups), int)
+        for person in (rare % 5, 11 - rare % 6):
+            codes[np.flatnonzero(groups == person)[:2]] = 1
+        fold = fold_of(codes, groups, 3, seed=rare)
+        assert len(set(fold[codes == 1])) == 2
+        assert known_elsewhere(codes, fold).all()
+        assert all(len(set(fold[groups == person])) == 1 for person in range(12))
+
+
 def test_folds_without_groups_differ_by_one_row_a_class():
     codes = np.repeat([0, 1, 2], [50, 23, 7])
     fold = fold_of(codes, None, 5, seed=3)
