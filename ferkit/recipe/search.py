@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, log_loss
 from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 
-from ferkit.model.folds import fold_of
+from ferkit.errors import DataError
+from ferkit.model.folds import fold_of, known_elsewhere
 from ferkit.recipe.schema import Search
 
 
@@ -30,8 +31,13 @@ def best_settings(
     """
     every = np.arange(len(y))
     fold = fold_of(np.unique(y, return_inverse=True)[1], groups, search.folds, seed)
-    splits = [(every[fold != i], every[fold == i]) for i in range(fold.max() + 1)]
-    common = {"scoring": search.score, "cv": splits, "refit": False, "error_score": "raise"}
+    # rows of a class that all lie in one fold: no setting can answer them, and their log loss is none
+    known = known_elsewhere(np.unique(y, return_inverse=True)[1], fold)
+    parts = [(every[fold != i], every[(fold == i) & known]) for i in range(fold.max() + 1)]
+    splits = [(train, test) for train, test in parts if len(test)]
+    if not splits:
+        raise DataError("Got no label of two groups (persons, near-duplicates) to search on, expected more pictures.")
+    common = {"scoring": _scorer(search.score), "cv": splits, "refit": False, "error_score": "raise"}
     params = _params(search)
     if search.kind == "grid":
         found: Any = GridSearchCV(pipeline, params, **common)
@@ -75,10 +81,19 @@ def best_on_fusion_rows(
         features = X if len(trial) == 1 else trial[:-1].fit(X[base], y[base]).transform(X)
         model, held_out = trial[-1].fit(features, y, fusion=fusion, groups=groups), features[rows]
         answers = _Answers(model.classes_, model.cross_fitted(held_out, y[rows], groups=groups[rows]))
-        score = float(get_scorer(search.score)(answers, held_out, y[rows]))
+        score = float(_scorer(search.score)(answers, held_out, y[rows]))
         if score > best_score:
             best, best_score = dict(settings), score
     return best, best_score
+
+
+def _scorer(name: str) -> Any:
+    """scikit-learn's scorer of that name; its log loss is told the classes, of which a fold may lack some."""
+    return _neg_log_loss if name == "neg_log_loss" else get_scorer(name)
+
+
+def _neg_log_loss(model: Any, X: Any, y: NDArray[Any]) -> float:
+    return -float(log_loss(y, model.predict_proba(X), labels=model.classes_))
 
 
 def _params(search: Search) -> dict[str, list[Any]]:

@@ -422,6 +422,17 @@ def test_a_search_over_features(people):
     assert families["hog"].cell == fitted.manifest["search"]["best"]["features.hog.cell"]
 
 
+def test_a_search_by_log_loss_takes_a_label_of_one_recording():
+    pictures, labels = noise(45), np.repeat(["anger", "fear", "Bored"], 15)
+    pictures[30:] = pictures[30]
+    text = SMALL + "search: {score: neg_log_loss, params: {model.C: [0.01, 0.1]}}"
+    fitted = recipe.fit(recipe.loads(text), Dataset(pictures, labels))
+    assert -2 < fitted.manifest["search"]["score"] < 0  # of labels that the folds can learn
+    pictures[:15], pictures[15:30] = pictures[0], pictures[15]
+    with pytest.raises(DataError, match="Got no label of two groups"):
+        recipe.fit(recipe.loads(text), Dataset(pictures, labels))
+
+
 FUSED_SEARCH = "features: {hog: {cell: 16}}\nmodel: {stacking: {weights: family}}\nsearch: {folds: 2, params: "
 
 
