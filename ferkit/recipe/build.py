@@ -6,13 +6,13 @@ from inspect import signature
 from os import PathLike
 from typing import Any
 
-import yaml
 from sklearn.pipeline import Pipeline
 
 from ferkit import store
 from ferkit.errors import RecipeError
 from ferkit.recipe import registry
 from ferkit.recipe.schema import Part, Recipe
+from ferkit.recipe.text import dump
 
 
 def build(recipe: Recipe) -> Pipeline:
@@ -75,7 +75,7 @@ def describe(pipeline: Pipeline) -> str:
     if steps["features"] != "passthrough":
         text["features"] = {key: _family(key, family) for key, family in steps["features"].families}
     text["model"] = _model_text(steps["model"])
-    return yaml.safe_dump(text, sort_keys=False, default_flow_style=None, width=100)
+    return dump(text)
 
 
 def _family(key: str, family: Any) -> dict[str, Any]:

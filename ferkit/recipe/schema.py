@@ -10,9 +10,12 @@ from typing import Any
 from ferkit.errors import RecipeError
 from ferkit.labels import canonical
 from ferkit.recipe import registry
-from ferkit.recipe.text import Block, nearest, override, parse, read
+from ferkit.recipe.text import Block, dump, nearest, override, parse, read
 
 SCORES = ("accuracy", "balanced_accuracy", "f1_macro", "neg_log_loss")
+LARGEST_SEED = 2**32 - 1
+"""scikit-learn draws from no larger one."""
+_SEED = f"a whole number from 0 to {LARGEST_SEED}"
 CHECKOUT = Path(__file__).resolve().parents[2] / "pipelines"
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "recipes"
 
@@ -222,6 +225,8 @@ class _Check:
         if key in raw and not right:
             expected = {str: "a word", int: "a whole number of at least 0", bool: "true or false"}[kind]
             raise self.fail(raw.where[key], f"Got {key}={value!r}, expected {expected}.")
+        if key == "seed" and value > LARGEST_SEED:
+            raise self.fail(raw.where[key], f"Got seed={value}, expected {_SEED}.")
         return value
 
     def params(self, block: Block, target: str, skip: Iterable[str] = ()) -> dict[str, Any]:
@@ -237,6 +242,8 @@ class _Check:
         name, none, _ = annotation.partition(" | None")
         kinds, expected = _KINDS.get(name, ((object,), ""))
         right = isinstance(value, kinds) and (bool in kinds or object in kinds or not isinstance(value, bool))
+        if key.rpartition(".")[2] == "seed":
+            right, expected = isinstance(value, int) and _whole(value) and value <= LARGEST_SEED, _SEED
         if not right and not (none and value is None):
             raise self.fail(where, f"Got {key}={value!r}, expected {expected}.")
 
@@ -423,10 +430,4 @@ def _plain(value: Any) -> Any:
 
 
 def _dump(raw: Block) -> str:
-    import yaml
-
-    def bare(value: Any) -> Any:
-        return {key: bare(item) for key, item in value.items()} if isinstance(value, Block) else value
-
-    ordered = {key: bare(raw[key]) for key in KEYS if key in raw}
-    return yaml.safe_dump(ordered, sort_keys=False, default_flow_style=None, width=100)
+    return dump({key: raw[key] for key in KEYS if key in raw})

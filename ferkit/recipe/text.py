@@ -50,6 +50,13 @@ class _Loader(yaml.SafeLoader):
         return block
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes words that either YAML 1.1 or ``_Loader`` would read as something else, such as ``no`` and ``1e5``."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 _PLAIN = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -60,8 +67,10 @@ _PLAIN = {
     ),
 }
 for _kind, (_pattern, _first) in _PLAIN.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _first)
+    for _side in (_Loader, _Dumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _first)
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.block)
+_Dumper.add_representer(Block, yaml.SafeDumper.represent_dict)
 
 
 def parse(text: str, name: str) -> Any:
@@ -82,6 +91,11 @@ def parse(text: str, name: str) -> Any:
         raise RecipeError(f"{name}{place}: {error.problem or error.context}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{name}: Got text that is not YAML ({' '.join(str(error).split())}).") from error
+
+
+def dump(value: Any) -> str:
+    """YAML text that ``parse`` reads as the same value, keys in their order."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=100))
 
 
 def read(path: Path) -> str:

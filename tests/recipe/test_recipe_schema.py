@@ -7,6 +7,8 @@ import pytest
 from ferkit import recipe
 from ferkit.errors import RecipeError
 from ferkit.recipe import schema
+from ferkit.recipe.schema import labels_of
+from ferkit.recipe.text import dump, parse
 
 GOOD = """\
 # a comment
@@ -82,6 +84,13 @@ def test_what_is_left_out_has_defaults():
         ("features: {hog: {}}\nmodel: stacking\nfusion_rows: true", r"Got fusion_rows=True"),
         ("features: {hog: {}}\nmodel: linear_svm\nseed: -1", r"Got seed=-1, expected a whole number"),
         ("features: {hog: {}}\nmodel: linear_svm\nseed: true", r"Got seed=True"),
+        ("features: {hog: {}}\nmodel: linear_svm\nseed: 5000000000", r"Got seed=5000000000, .* 0 to 4294967295"),
+        ("features: {hog: {}}\nmodel: {linear_svm: {seed: -1}}", r"line 2: Got seed=-1, expected a whole number from"),
+        ("features: {hog: {seed: 1}}\nmodel: linear_svm", r"Got parameter of HOG 'seed'"),
+        (
+            "features: {hog: {}}\nmodel: linear_svm\nsearch: {params: {model.seed: [1, -1]}}",
+            r"line 3: Got model.seed=-1, expected a whole number",
+        ),
         ("features: {hog: {}}\nmodel: linear_svm\nleave_out_twins: 1", r"expected true or false"),
         ("features: {hog: {}}\nmodel: linear_svm\nlabels: {sad: 3}", r"Got labels.sad=3"),
         ("features: {hog: {}}\nmodel: linear_svm\nlabels: {3: sad}", r"line 3: got key 3, expected a word"),
@@ -282,3 +291,19 @@ def test_shipped_recipes_are_short_and_right(name):
 def test_the_recipes_that_must_be_there():
     expected = {"hog_svm", "lbp_svm", "words_svm", "geometry_svm", "cnn", "hybrid"}
     assert {path.stem for path in (Path(schema.__file__).parents[2] / "pipelines").glob("*.yaml")} >= expected
+
+
+@pytest.mark.parametrize(
+    "word", ["1e5", "12E3", ".5e3", "no", "08", "12:30", "~", "null", "", "K\udce4se", "\U0001f600"]
+)
+def test_words_are_written_so_that_they_are_read_as_words(word):
+    chosen = recipe.loads("features: {hog: {}}\nmodel: linear_svm\n" + dump({"labels": {word: "bored"}}))
+    assert chosen.labels == labels_of({"recipe": chosen.text}) == {word: "bored"}
+    assert parse(dump({"a": [word]}), "text") == {"a": [word]}
+
+
+def test_a_search_over_settings_with_keys_is_written():
+    text = "features: {hog: {}}\nmodel: linear_svm\nsearch: {params: {model.class_weight: [{fear: 2}, balanced, null]}}"
+    chosen = recipe.loads(text)
+    assert chosen.search.params == {"model__class_weight": ({"fear": 2}, "balanced", None)}
+    assert recipe.loads(chosen.text).search == chosen.search
