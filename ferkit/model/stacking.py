@@ -200,8 +200,8 @@ class Stacking(FamilyModels):
         y : array-like of shape (n,)
             Their labels.
         groups : array-like of shape (n,) or None, default=None
-            Rows of one group (near-duplicates) stay in one fold. Of two groups each is answered by a fusion of the other,
-            which is calibrated on single rows.
+            Rows of one group (near-duplicates) stay in one fold. Of two groups each is answered by a fusion of the
+            other, which is calibrated on single rows.
         folds : int, default=5
             How many.
 
