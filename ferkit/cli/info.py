@@ -35,15 +35,12 @@ def _lines(manifest: dict[str, Any], path: str) -> list[tuple[str, str]]:
     made = f"{manifest.get('created')} with ferkit {manifest.get('ferkit')}"
     lines = [("model", f"{manifest.get('name', 'unnamed')} ({path})"), ("made", made)]
     lines.append(("labels", ", ".join(manifest.get("labels", []))))
-    if data := manifest.get("data"):
-        rows = manifest.get("rows", {})
-        lines.append(
-            ("trained on", f"{rows.get('train')} rows of {data.get('kind')}, held out: {data.get('held_out')}")
-        )
-    if metrics := manifest.get("metrics"):
-        low, high = metrics["accuracy_ci"]
-        accuracy = f"accuracy {metrics['accuracy']:.4f} [{low:.4f}, {high:.4f}], macro F1 {metrics['macro_f1']:.4f}"
-        lines.append(("scores", f"{accuracy} on {metrics['n']} rows of {metrics['data']}"))
+    for title, name, line in (("trained on", "data", _data), ("scores", "metrics", _scores)):
+        if found := manifest.get(name):
+            try:
+                lines.append((title, line(found, manifest)))
+            except (KeyError, TypeError, ValueError, AttributeError):  # of one's own, as store.save lets one give them
+                lines.append((title, json.dumps(found, ensure_ascii=False)))
     for name, where in manifest.get("networks", {}).items():
         lines.append(("network", f"{name[:12]}… {where}"))
     libraries = manifest.get("libraries", {})
@@ -51,3 +48,13 @@ def _lines(manifest: dict[str, Any], path: str) -> list[tuple[str, str]]:
     if licence := manifest.get("licence"):
         lines.append(("licence", licence))
     return lines
+
+
+def _data(data: Any, manifest: dict[str, Any]) -> str:
+    return f"{manifest['rows']['train']} rows of {data['kind']}, held out: {data['held_out']}"
+
+
+def _scores(metrics: Any, manifest: dict[str, Any]) -> str:
+    low, high = metrics["accuracy_ci"]
+    accuracy = f"accuracy {metrics['accuracy']:.4f} [{low:.4f}, {high:.4f}], macro F1 {metrics['macro_f1']:.4f}"
+    return f"{accuracy} on {metrics['n']} rows of {metrics['data']}"

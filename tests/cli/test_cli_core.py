@@ -210,6 +210,15 @@ def test_info_of_a_bare_model(tmp_path):
     assert "unnamed" in done.output
 
 
+def test_info_of_a_model_with_notes_of_ones_own(model_file, tmp_path):
+    notes = {"metrics": {"accuracy": 0.9}, "data": "my photos"}
+    store.save(store.load(model_file).pipeline, tmp_path / "own.ferkit", notes)
+    done = run("info", str(tmp_path / "own.ferkit"))
+    assert done.exit_code == 0, done.output
+    assert 'trained on: "my photos"' in done.stdout
+    assert 'scores:     {"accuracy": 0.9}' in done.stdout
+
+
 def test_info_as_json(model_file):
     done = run("info", str(model_file), "--json")
     assert json.loads(done.output) == store.inspect(model_file)
