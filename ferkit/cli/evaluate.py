@@ -117,6 +117,7 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     from ferkit.errors import DataError
     from ferkit.evaluate import confusion_table, evaluate_dataset, table
     from ferkit.evaluate.run import known_rows
+    from ferkit.evaluate.slices import read_slices
     from ferkit.evaluate.text import comparison
 
     opened, other = store.load(ask.model), None if ask.against is None else store.load(ask.against)
@@ -129,6 +130,8 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
                 known_rows(model, dataset, ask.drop_unknown)
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
+    if ask.slices is not None:
+        read_slices(ask.slices, dataset.names)  # before the work: a table of other pictures is refused now
     options: dict[str, Any] = {
         "cropped": CROPPED[ask.cropped],
         "detector": ask.detector,

@@ -223,6 +223,7 @@ def _places(given: Sequence[str], names: Sequence[str]) -> Array:
     for i, name in enumerate(names):
         part = PurePath(name).name
         last[part] = -1 if part in last else i
+    given = [name if name in whole else name.replace("\\", "/") for name in given]  # a table made on Windows
     places = np.full(len(given), -1, np.intp)
     for i, name in enumerate(given):
         place = whole.get(name, last.get(PurePath(name).name, -1))

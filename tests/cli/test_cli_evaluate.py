@@ -384,3 +384,11 @@ def test_options_that_do_not_go_together(options, message):
     done = CliRunner().invoke(main, ["evaluate", *options])
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def test_a_table_of_groups_is_looked_at_before_the_work(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("ferkit.evaluate.evaluate_dataset", lambda *_, **__: pytest.fail("faces were read"))
+    (tmp_path / "ages.csv").write_text("name,age\nelsewhere.png,7\n")
+    done = call("--report", tmp_path / "report", "--slices", tmp_path / "ages.csv")
+    assert done.exit_code == 1
+    assert "which names none of the pictures" in done.stderr

@@ -76,6 +76,12 @@ def test_a_table_is_matched_by_name_or_last_part(answers, tmp_path):
     assert doubled["sex"].tolist() == ["", "", "m"], "a last part that two rows have names neither"
 
 
+def test_a_table_made_on_windows_names_the_same_pictures(tmp_path):
+    path = tmp_path / "ages.csv"
+    path.write_bytes(b"name,age\r\na\\0.png,7\r\nb\\0.png,8\r\n")
+    assert read_slices(path, ["a/0.png", "b/0.png"])["age"].tolist() == ["7", "8"]
+
+
 def test_a_table_of_a_whole_set_gives_a_row_its_own_values(tmp_path):
     path = tmp_path / "ages.csv"
     path.write_text(
