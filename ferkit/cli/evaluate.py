@@ -124,12 +124,14 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     dataset, elsewhere = _load(ask)
     if ask.split is None and dataset.split_names:
         click.echo(f"All parts are scored: {', '.join(dataset.split_names)} (one of them: --split NAME).", err=True)
+    truths = []
     for model, name in ((opened, str(opened.path)), (other, ask.against)):
         if model is not None:
             try:
-                known_rows(model, dataset, ask.drop_unknown)
+                truths.append(known_rows(model, dataset, ask.drop_unknown))
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
+    _check_same_truth(truths, dataset, ask)
     if ask.slices is not None:
         read_slices(ask.slices, dataset.names)  # before the work: a table of other pictures is refused now
     options: dict[str, Any] = {
@@ -158,6 +160,19 @@ def _score(ask: Ask) -> list[tuple[str, str]]:
     if ask.stress:
         _keep_figures(ask, figures)
     return result.skipped
+
+
+def _check_same_truth(truths: list[Any], dataset: Any, ask: Ask) -> None:
+    """Refuse to compare models whose recipes give one picture different labels: merged ones are easier."""
+    from ferkit.errors import DataError
+
+    (labels, _, known), (others, _, also) = truths[0], truths[-1]
+    for row in sorted(set(known.tolist()) & set(also.tolist())):
+        if labels[row] != others[row]:
+            raise DataError(
+                f"{ask.against}: Got label {others[row]!r} for {dataset.names[row]}, expected {labels[row]!r} as the "
+                "other model's recipe has it: only models with the same labels can be compared."
+            )
 
 
 def _load(ask: Ask) -> tuple[Any, int]:

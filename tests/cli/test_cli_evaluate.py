@@ -212,6 +212,17 @@ def test_models_with_labels_of_their_recipe_are_scored_and_compared(models, fold
     assert done.stderr.count("fear left out, happiness as positive.") == 2
 
 
+def test_models_whose_recipes_merge_labels_differently_are_not_compared(models, folder, data, tmp_path):
+    train = data.split("Training").relabel({"fear": "surprise"})
+    _save(tmp_path / "merged.ferkit", train.pictures, train.labels, recipe="labels: {fear: surprise}")
+    files = [models / "good.ferkit", tmp_path / "merged.ferkit"]
+    for own, other, got in ((*files, "'surprise'"), (*files[::-1], "'fear'")):
+        done = CliRunner().invoke(main, ["evaluate", str(folder), "--model", str(own), "--against", str(other)])
+        assert done.exit_code == 1
+        assert f"{other.name}: Got label {got} for" in done.stderr
+        assert done.stdout == ""
+
+
 @pytest.mark.parametrize(("choice", "told"), [("yes", True), ("auto", True), ("no", False)])
 def test_cropped_pictures_are_told(call, choice, told):
     done = call("--split", "PrivateTest", "--cropped", choice)
