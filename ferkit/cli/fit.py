@@ -145,8 +145,8 @@ def _check_place(path: Path) -> None:
     """Refuse a place that cannot be written before hours of work, not after."""
     from ferkit.errors import ModelFileError
 
-    if not can_write(path):
-        raise ModelFileError(f"Got output={str(path)!r}, expected a place that can be written.")
+    if path.is_dir() or not can_write(path):
+        raise ModelFileError(f"Got output={str(path)!r}, expected a file in a place that can be written.")
 
 
 def cache_of(cache: str | None) -> Any:

@@ -167,11 +167,13 @@ def test_folders_of_pictures_with_broken_ones(run, tmp_path):
         (["hog_svm", "--data", "nowhere"], "does not exist"),
         (["hog_svm", "--data", "faces.csv", "--split", "Tarining"], "Got split='Tarining'"),
         (["hog_svm", "--set", "model.c=1"], "Did you mean 'C'?"),
-        (["hog_svm", "-o", "file/m.ferkit"], "expected a place that can be written"),
+        (["hog_svm", "-o", "file/m.ferkit"], "expected a file in a place that can be written"),
+        (["hog_svm", "--set", "name=place"], "expected a file in a place that can be written"),
     ],
 )
 def test_what_goes_wrong_takes_one_line(run, tmp_path, args, error):
     (tmp_path / "file").touch()
+    (tmp_path / "place.ferkit").mkdir()
     done = run("fit", *args)
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: ")
