@@ -225,13 +225,13 @@ def row_weights(class_weight: Any, y: NDArray[Any]) -> NDArray[np.float64]:
     """Weight of each row, from a dict of labels, "balanced" or None."""
     names = ", ".join(map(str, np.unique(y).tolist()))
     wrong = InputError(
-        f"Got class_weight={class_weight!r}, expected 'balanced', None, or a number for each of {names}."
+        f"Got class_weight={class_weight!r}, expected 'balanced', None, or a number for each of {names}, not all 0."
     )
     try:
         weights = np.asarray(compute_sample_weight(class_weight, y), np.float64)
     except (ValueError, TypeError) as error:
         raise wrong from error
-    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise wrong
     return weights
 

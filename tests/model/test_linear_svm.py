@@ -137,7 +137,9 @@ def test_calibration_lowers_the_loss_on_fresh_rows_and_fits_shares():
 
 
 @pytest.mark.parametrize("classifier", [LinearSVM, RBFSVM])
-@pytest.mark.parametrize("weight", ["equal", 3, {"x": 2.0}, {"a": None}, {"a": -1.0}, {"a": float("nan")}])
+@pytest.mark.parametrize(
+    "weight", ["equal", 3, {"x": 2.0}, {"a": None}, {"a": -1.0}, {"a": float("nan")}, {"a": 0, "b": 0}]
+)
 def test_class_weights_that_are_none(classifier, weight):
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.repeat(["a", "b"], 10)
     with pytest.raises(InputError, match=r"Got class_weight=.*, expected .* each of a, b"):
