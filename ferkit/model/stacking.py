@@ -222,8 +222,8 @@ class Stacking(FamilyModels):
         def logits(train: Array, test: Array) -> Array:
             self_ = clone(self)
             self_.classes_, self_.families_ = self.classes_, self.families_
-            whole = own is not None and len(np.unique(own[train])) > 1  # of two groups one is left: its rows are parted
-            self_._fuse(found[train], y[train], own[train] if whole else None)
+            groups = None if own is None or len(np.unique(own[train])) < 2 else own[train]  # of two, one is left
+            self_._fuse(found[train], y[train], groups)
             return margins(self_.final_, self_._scaled(found[test]), self.classes_)
 
         fold = fold_of(codes, own, folds, self.seed)
