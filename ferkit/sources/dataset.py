@@ -95,6 +95,12 @@ def _strings(values: Any, n: int, name: str) -> NDArray[Any]:
     return array
 
 
+def _words(values: Any, n: int, name: str) -> NDArray[Any]:
+    """Strings that can be written as UTF-8: bytes that are no text, as in names of folders from old systems, as their
+    escape."""
+    return _strings([str(value).encode("utf-8", "backslashreplace").decode() for value in values], n, name)
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled pictures as parallel arrays, one row a picture.
@@ -140,11 +146,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         n = len(self.pictures)
-        self._set("labels", _strings(self.labels, n, "labels"))
-        self._set("splits", _strings([""] * n if self.splits is None else self.splits, n, "splits"))
+        self._set("labels", _words(self.labels, n, "labels"))
+        self._set("splits", _words([""] * n if self.splits is None else self.splits, n, "splits"))
         self._set("names", _strings(range(n) if self.names is None else self.names, n, "names"))
         if self.subjects is not None:
-            self._set("subjects", _strings(self.subjects, n, "subjects"))
+            self._set("subjects", _words(self.subjects, n, "subjects"))
         if self.votes is not None:
             votes = np.asarray(self.votes, dtype=np.float32)
             if votes.shape != (n, len(self.vote_names)):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,16 @@ def run(tmp_path, monkeypatch, drawn):
         return CliRunner().invoke(main, [str(arg) for arg in args])
 
     return call
+
+
+def test_a_folder_whose_name_is_no_text_is_a_label(run, tmp_path):
+    for i, (picture, label) in enumerate(zip(sample(24).pictures, [b"caf\xe9", b"tea"] * 12, strict=True)):
+        folder = tmp_path / "drinks" / os.fsdecode(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    result = run("fit", "hog_svm", *QUICK[:4], "--data", "drinks", "-o", "drinks.ferkit")
+    assert result.exit_code == 0, result.output
+    assert sorted(store.inspect("drinks.ferkit")["classes"]) == [r"caf\udce9", "tea"]
 
 
 @pytest.mark.parametrize(

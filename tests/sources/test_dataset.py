@@ -1,5 +1,6 @@
 """Dataset keeps its arrays parallel; Pictures stay on disk until asked for."""
 
+import os
 import pickle
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.labels import EXPRESSIONS
-from ferkit.sources import Dataset, Pictures
+from ferkit.sources import Dataset, Pictures, load
 from ferkit.sources.dataset import split_names
 
 
@@ -105,6 +106,16 @@ def test_defaults_and_text(data):
     assert (plain.splits.tolist(), plain.names.tolist(), plain.split_names) == ([""] * 4, list("0123"), [])
     assert plain.vote_names == EXPRESSIONS
     assert repr(plain) == "Dataset(own, n=4, 3 classes, no splits)"
+
+
+def test_a_label_of_another_alphabet_can_be_written(tmp_path):
+    for name in (b"caf\xe9", b"happy"):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        Image.new("L", (4, 4)).save(folder / "a.png")
+    data = load(tmp_path)
+    assert data.classes == ["happiness", r"caf\udce9"]
+    assert [picture.shape for picture in data.pictures] == [(4, 4), (4, 4)]
 
 
 def test_pictures_are_read_when_asked_for(paths):
