@@ -35,12 +35,17 @@ class Frame:
     time: float | None = None
 
 
-def _rows(key: Any) -> Any:
-    """Row part of an index; scikit-learn also asks for ``X[rows, ...]``."""
+def rows_at(key: Any, n: int) -> Any:
+    """Row part of an index into ``n`` rows; scikit-learn also asks for ``X[rows, ...]``.
+
+    A single row stays a row of its own. One beyond the last is an IndexError, by which ``for`` knows the end.
+    """
     rows = key[0] if isinstance(key, tuple) else key
-    if isinstance(rows, (int, np.integer)):
-        return slice(rows, rows + 1 or None)
-    return rows
+    if not isinstance(rows, (int, np.integer)):
+        return rows
+    if not -n <= rows < n:
+        raise IndexError(f"Got row={rows}, expected one of {n} rows.")
+    return slice(rows, rows + 1 or None)
 
 
 class Faces:
@@ -132,7 +137,7 @@ class Faces:
         return len(self.crops)
 
     def __getitem__(self, key: Any) -> Faces:
-        rows = _rows(key)
+        rows = rows_at(key, len(self))
         hashes = None if self.hashes is None else self.hashes[rows]
         points, boxes_xyxy = self.points[rows], self.boxes_xyxy[rows]
         return Faces(self.crops[rows], points, boxes_xyxy, self.found[rows], self.index[rows], hashes)
@@ -217,7 +222,7 @@ class Features:
             if key not in self.blocks:
                 raise InputError(f"Got family={key!r}, expected one of {list(self.blocks)}.")
             return self.blocks[key]
-        rows = _rows(key)
+        rows = rows_at(key, len(self))
         return Features({name: block[rows] for name, block in self.blocks.items()}, self.names)
 
     def __repr__(self) -> str:

@@ -1,3 +1,5 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -70,6 +72,16 @@ def test_features_join_dense_and_sparse_blocks():
     assert repr(X) == "Features(n=3, a=2, b=3)"
     assert as_features(X) is X
     assert as_features([[1, 2]]).shape == (1, 2)
+
+
+def test_going_through_the_rows_ends():
+    features = Features({"hog": np.arange(6.0).reshape(3, 2)})
+    assert [row["hog"].tolist() for row in islice(features, 9)] == [[[0, 1]], [[2, 3]], [[4, 5]]]
+    assert features[-1]["hog"].tolist() == [[4, 5]]
+    for rows in (features, Faces(crops(3))):
+        for beyond in (3, -4):
+            with pytest.raises(IndexError, match=f"row={beyond}, expected one of 3 rows"):
+                rows[beyond]
 
 
 def test_wrong_features():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.labels import EXPRESSIONS, mapped, ordered
+from ferkit.records import rows_at
 from ferkit.sources.images import read_image
 
 SPLITS = {
@@ -174,9 +175,9 @@ class Dataset:
         return len(self.labels)
 
     def __getitem__(self, rows: Any) -> Dataset:
-        """Rows by mask, slice or array of positions."""
+        """Rows by mask, slice or array of positions; one row by its position."""
         if isinstance(rows, (int, np.integer)):
-            rows = slice(rows, rows + 1 or None)
+            rows = rows_at(rows, len(self))
         rows = rows if isinstance(rows, slice) else np.asarray(rows, dtype=None if len(rows) else np.intp)
         kept = ("pictures", "labels", "splits", "subjects", "votes", "names")
         parts = {name: getattr(self, name) for name in kept}

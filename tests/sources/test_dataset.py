@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -99,6 +100,14 @@ def test_wrong_lengths(data):
         Dataset(data.pictures, data.labels, subjects=["a"])
     with pytest.raises(InputError, match="votes with shape"):
         Dataset(data.pictures, data.labels, votes=np.zeros((4, 3)))
+
+
+def test_going_through_the_rows_ends(data):
+    assert [row.labels.tolist() for row in islice(data, 9)] == [[label] for label in data.labels]
+    assert data[-4].names.tolist() == ["w"]
+    for beyond in (4, -5):
+        with pytest.raises(IndexError, match=f"row={beyond}, expected one of 4 rows"):
+            data[beyond]
 
 
 def test_defaults_and_text(data):
