@@ -27,22 +27,35 @@ def keras() -> Any:
             tensorflow.config.list_physical_devices()  # looks for CUDA, and says so where there is none
     except ImportError as error:
         raise missing("tensorflow", "train") from error
-    import keras
-
+    try:
+        import keras
+    except ImportError as error:
+        if error.name == "keras":
+            raise missing("keras", "train") from error
+        raise _other_backend(f"one that needs {error.name}") from error  # from the environment or ~/.keras/keras.json
     if keras.backend.backend() != "tensorflow":
-        raise MissingExtraError(
-            f"Got KERAS_BACKEND={keras.backend.backend()!r}, expected 'tensorflow'. Set it before the start."
-        )
+        raise _other_backend(keras.backend.backend())
     return keras
+
+
+def _other_backend(name: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"Got Keras set to another backend, {name}, expected 'tensorflow'. "
+        "Set KERAS_BACKEND=tensorflow before the start."
+    )
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
     """Nothing on standard error: TensorFlow's start-up lines come before its log level is read."""
-    if "tensorflow" in sys.modules:
+    try:
+        kept = None if "tensorflow" in sys.modules else os.dup(2)
+    except OSError:  # closed, as for some services
+        kept = None
+    if kept is None:
         yield
         return
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -97,3 +101,19 @@ def test_another_backend_of_keras_is_refused(monkeypatch):
     monkeypatch.setattr(keras().backend, "backend", lambda: "torch")
     with pytest.raises(MissingExtraError, match="torch"):
         build(3)
+
+
+def test_another_backend_of_keras_is_named():
+    code = "from ferkit.nets.backend import keras; keras()"
+    for name in ("jax", "torch"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"KERAS_BACKEND": name}, capture_output=True, text=True
+        )
+        assert "MissingExtraError: Got Keras set to another backend" in done.stderr
+        assert f"{name}, expected 'tensorflow'" in done.stderr
+
+
+def test_keras_is_imported_where_standard_error_is_closed():
+    code = "import os; os.close(2); from ferkit.nets.backend import keras; print(keras().__name__)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stdout) == (0, "keras\n")
