@@ -182,7 +182,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         MissingExtraError
             If TensorFlow is not installed.
         InputError
-            If a parameter, a shape, ``init`` or the checkpoint is not what was expected.
+            If a parameter, a shape, ``init`` or the checkpoint is not what was expected, or the loss runs away.
         """
         faces, codes = self._checked(X, y)
         load_keras()

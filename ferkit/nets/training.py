@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.augment import Augment
+from ferkit.errors import InputError
 from ferkit.nets.backend import keras as load_keras
 from ferkit.nets.checkpoint import load_checkpoint, save_checkpoint
 from ferkit.nets.weights import Weights, put_arrays, take_arrays
@@ -86,6 +87,11 @@ def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp
     arrays : dict of str to ndarray
         Trained weights.
     progress : Progress
+
+    Raises
+    ------
+    InputError
+        The loss of an epoch is no number any more.
     """
     trainer = _Trainer(start, plan)
     progress = Progress()
@@ -94,7 +100,7 @@ def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp
     watch = _Watch(plan.epochs, progress.epoch, verbose)
     try:
         while progress.epoch < plan.epochs:
-            progress.loss.append(trainer.epoch(rows, progress.epoch))
+            progress.loss.append(_finite(trainer.epoch(rows, progress.epoch), progress.epoch + 1))
             progress.epoch += 1
             if rows.watched is not None:
                 progress.held_out.append(trainer.accuracy(rows.watched, rows.watched_codes))
@@ -105,6 +111,16 @@ def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp
         watch.stopped(progress, checkpoint)
         raise
     return trainer.finish(start, rows), progress
+
+
+def _finite(loss: float, epoch: int) -> float:
+    """The loss of an epoch; what comes after one that is no number could only be thrown away."""
+    if not math.isfinite(loss):
+        raise InputError(
+            f"Got loss={loss} in epoch {epoch}, expected a number. The training ran away: set a smaller learning_rate "
+            "or muon_rate."
+        )
+    return loss
 
 
 def one_cycle(share: float, peak: float) -> float:

@@ -1,3 +1,4 @@
+import json
 import pickle
 import subprocess
 import sys
@@ -231,6 +232,16 @@ def test_stopped_training_goes_on_and_ends_the_same(drawn, small, tmp_path, monk
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="expected one of ferkit's"):
         NetworkClassifier(checkpoint=path, **settings).fit(X, y)
+
+
+def test_a_training_that_runs_away_stops_and_is_not_kept(drawn, small, tmp_path):
+    path = tmp_path / "state.npz"
+    model = NetworkClassifier(epochs=40, learning_rate=1e9, muon_rate=0, checkpoint=path, **small)
+    with pytest.raises(InputError, match=r"loss=nan in epoch \d, expected a number.* smaller learning_rate"):
+        model.fit(*drawn)
+    if path.exists():
+        with np.load(path) as kept:
+            assert np.isfinite(json.loads(str(kept["progress"]))["loss"]).all()
 
 
 def test_a_checkpoint_in_the_cache_folder_is_used_and_removed(drawn, small, monkeypatch):
