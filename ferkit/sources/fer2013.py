@@ -120,9 +120,9 @@ def _add(
 ) -> None:
     """Read one row into ``rows``, or note why not."""
     code, pixels, usage = where
-    rows.last_line = line
     if not any(cell.strip() for cell in cells):
         return
+    rows.last_line = line
     if len(cells) <= max(code, pixels):
         rows.skipped.append((f"{path.name}:{line}", f"Got {len(cells)} columns, expected {max(code, pixels) + 1}."))
         return

@@ -259,6 +259,14 @@ def test_fer_plus_rows_stay_beside_their_faces_when_one_is_skipped(tmp_path):
     assert np.array_equal(data.pictures, faces(3)[[0, 2]])
 
 
+def test_fer_plus_with_blank_lines_at_the_end(tmp_path):
+    fer_plus(tmp_path, [[9, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 9, 0, 0, 0, 0, 0, 0, 0, 0]])
+    expected = load(tmp_path).labels.tolist()
+    with (tmp_path / "fer2013.csv").open("a") as file:
+        file.write("\n\r\n")
+    assert load(tmp_path).labels.tolist() == expected
+
+
 def test_fer_plus_that_does_not_fit(tmp_path):
     fer_plus(tmp_path, [[9, 0, 0, 0, 0, 0, 0, 0, 0, 0]], n=2)
     with pytest.raises(DataError, match=r"Got 2 rows.*and 1 in"):
