@@ -21,7 +21,7 @@ def fits(columns: list[str]) -> bool:
 
 
 def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -> Dataset:
-    """Pictures that a CSV names; their paths are relative to its folder.
+    r"""Pictures that a CSV names; their paths are relative to its folder.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
     Notes
     -----
     A picture that is named again, as ``data prepare --balance over`` does, is another row; with another label it is
-    skipped.
+    skipped. Two spellings of a label (``happy``, ``happiness``) are one. Paths with ``\``, as a table from Windows has
+    them, are understood too.
     """
     columns, delimiter = header(path)
     image, label = column(columns, *_IMAGE), column(columns, *_LABEL)
@@ -47,9 +48,9 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
     next(lines)
     for line, cells in lines:
         get = [cells[i].strip() if i is not None and i < len(cells) else "" for i in (image, label, split, subject)]
-        own = os.path.normpath(get[0])
+        own = os.path.normpath(_place(path.parent, get[0]))
         label_before, times = named.get(own, (get[1], 0))
-        if get[0] and get[1] and get[1] == label_before:
+        if get[0] and get[1] and canonical(get[1]) == canonical(label_before):
             rows.append([*get, get[0] if not times else f"{get[0]} ({times + 1})"])
             named[own] = (get[1], times + 1)
         elif any(cells):
@@ -57,7 +58,7 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
             if get[0] and get[1]:
                 reason = f"Got {get[0]!r} again, with label {get[1]!r}, expected one label, {label_before!r}."
             skipped.append((f"{path.name}:{line}", reason))
-    paths = [path.parent / row[0] for row in rows]
+    paths = [_place(path.parent, row[0]) for row in rows]
     subjects = [row[3] for row in rows] if any(row[3] for row in rows) else None
     if subjects is None and subjects_from_names:
         subjects = persons(paths)
@@ -71,6 +72,14 @@ def read(path: Path, *, subjects_from_names: bool = False, check: bool = True) -
         skipped=skipped,
         check=check,
     )
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where a picture lies; a name as Windows writes it, where there is no file with a backslash in its name."""
+    path = folder / name
+    if "\\" in name and not os.path.lexists(path):
+        return folder / name.replace("\\", "/")
+    return path
 
 
 def persons(paths: list[Path]) -> list[str]:

@@ -392,6 +392,25 @@ def test_a_picture_that_a_csv_names_again(tmp_path):
     assert data.subjects is None
 
 
+def test_spellings_of_one_label_do_not_contradict(tmp_path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "b.png")
+    (tmp_path / "a.csv").write_text("image,label\na.png,Happy\na.png,happiness\nb.png,Bored\nb.png,bored\n")
+    data = load(tmp_path)
+    assert data.labels.tolist() == ["happiness", "happiness", "Bored"]
+    assert [name for name, _ in data.skipped] == ["a.csv:5"]
+
+
+def test_a_table_from_windows_finds_its_pictures(tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    picture(tmp_path / "in" / "b.png")
+    (tmp_path / "a.csv").write_bytes(b"image,label\r\nin\\a.png,happy\r\nin\\b.png,sad\r\nin/a.png,sad\r\n")
+    data = load(tmp_path)
+    assert data.names.tolist() == [r"in\a.png", r"in\b.png"]
+    assert (data.labels.tolist(), len(data.pictures)) == (["happiness", "sadness"], 2)
+    assert [name for name, _ in data.skipped] == ["a.csv:4"]  # the same picture again, with another label
+
+
 def test_categories_that_look_like_codes_and_other_spellings(tmp_path):
     for name in ("an/1.png", "calm/1.png", "neutral/1.png", "m\u00fcde/1.png", "mu\u0308de/2.png"):
         picture(tmp_path / name)
