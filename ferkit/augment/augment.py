@@ -19,7 +19,16 @@ SHARES = ("blur", "small", "jpeg", "erase")
 STRENGTHS = ("rotation", "scale", "shift", "gamma", "contrast", "light", "shadow", "noise")
 """Parameters that are the largest size of a change."""
 
-LIMITS = {"rotation": 180.0, "scale": 0.9, "shift": 1.0, "contrast": 1.0, "light": 1.0, "shadow": 1.0, "noise": 1.0}
+LIMITS = {
+    "rotation": 180.0,
+    "scale": 0.9,
+    "shift": 1.0,
+    "gamma": 10.0,
+    "contrast": 1.0,
+    "light": 1.0,
+    "shadow": 1.0,
+    "noise": 1.0,
+}
 
 
 class Augment(BaseEstimator):
@@ -138,7 +147,7 @@ class Augment(BaseEstimator):
     def _check(self) -> None:
         check_flags(self)
         for name in SHARES + STRENGTHS:
-            value, limit = getattr(self, name), 1.0 if name in SHARES else LIMITS.get(name, np.inf)
+            value, limit = getattr(self, name), 1.0 if name in SHARES else LIMITS[name]
             number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
             if not number or not 0 <= value <= limit:
                 raise InputError(f"Got {name}={value!r}, expected a number from 0 to {limit:g}.")

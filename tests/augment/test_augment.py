@@ -175,6 +175,7 @@ def test_other_sizes_and_no_faces():
         ({"erase": 1.5}, "erase=1.5, expected a number from 0 to 1"),
         ({"noise": float("nan")}, "noise=nan"),
         ({"gamma": -0.1}, "gamma=-0.1"),
+        ({"gamma": float("inf")}, "gamma=inf, expected a number from 0 to 10"),
         ({"scale": 1.0}, "scale=1.0"),
         ({"rotation": "lots"}, "rotation=.lots., expected a number from 0 to 180"),
     ],
