@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError, PictureError
 from ferkit.labels import EXPRESSIONS, mapped, ordered
+from ferkit.pixels import eight_bit
 from ferkit.records import rows_at
 from ferkit.sources.images import read_image
 
@@ -102,6 +103,18 @@ def _words(values: Any, n: int, name: str) -> NDArray[Any]:
     return _strings([str(value).encode("utf-8", "backslashreplace").decode() for value in values], n, name)
 
 
+def _stacked(pictures: Sequence[Any]) -> NDArray[np.uint8]:
+    """Pictures of a list, of which rows could not be taken by mask, as a stack."""
+    arrays = [np.asarray(picture) for picture in pictures]
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1 or any(len(shape) < 2 for shape in shapes):
+        raise InputError(
+            f"Got a list of pictures with shapes {', '.join(map(str, shapes[:3]))}, expected one shape. "
+            "Keep pictures of several sizes as files: Dataset(Pictures(paths), labels)."
+        )
+    return eight_bit(np.stack(arrays), "pictures") if arrays else np.empty((0, 48, 48), np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled pictures as parallel arrays, one row a picture.
@@ -109,7 +122,7 @@ class Dataset:
     Parameters
     ----------
     pictures : ndarray of shape (n, h, w), dtype uint8, or Pictures
-        Grey stack, or pictures that stay on disk.
+        Grey stack, or pictures that stay on disk. A list of pictures of one size becomes a stack.
     labels : array-like of shape (n,), str
         Built-in names (see ``ferkit.labels``) or categories of one's own.
     splits : array-like of shape (n,), str, or None, default=None
@@ -146,6 +159,8 @@ class Dataset:
     vote_names: tuple[str, ...] = EXPRESSIONS
 
     def __post_init__(self) -> None:
+        if isinstance(self.pictures, (list, tuple)):
+            self._set("pictures", _stacked(self.pictures))
         n = len(self.pictures)
         self._set("labels", _words(self.labels, n, "labels"))
         self._set("splits", _words([""] * n if self.splits is None else self.splits, n, "splits"))

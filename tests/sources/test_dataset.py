@@ -110,6 +110,15 @@ def test_going_through_the_rows_ends(data):
             data[beyond]
 
 
+def test_a_list_of_pictures_is_a_stack(data):
+    listed = Dataset(list(data.pictures), data.labels)
+    assert np.array_equal(listed[listed.labels == "anger"].pictures, data.pictures[[0, 2]])
+    assert len(Dataset([], [])) == 0
+    for wrong in ([np.zeros((4, 4)), np.zeros((4, 5))], ["a.png", "b.png"]):
+        with pytest.raises(InputError, match=r"expected one shape\. .*Pictures\(paths\)"):
+            Dataset(wrong, ["a", "b"])
+
+
 def test_defaults_and_text(data):
     plain = Dataset(data.pictures, data.labels)
     assert (plain.splits.tolist(), plain.names.tolist(), plain.split_names) == ([""] * 4, list("0123"), [])
