@@ -252,10 +252,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return load_weights(find(self.weights_hash_, suffix=".npz"))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights as ``.npz`` and the ONNX file beside it, ``path`` being either's name."""
+        """Write the weights as ``.npz`` and the ONNX file beside it, ``path`` being either's name or both without it.
+
+        A dot in a name without either suffix, as in ``run.1``, is part of the name.
+        """
         check_is_fitted(self, "network_hash_")
+        stem = Path(path)
+        if stem.suffix in (".npz", ".onnx"):
+            stem = stem.with_suffix("")
         for suffix, name in ((".npz", self.weights_hash_), (".onnx", self.network_hash_)):
-            write_whole(Path(path).with_suffix(suffix), find(name, suffix=suffix))
+            write_whole(stem.with_name(stem.name + suffix), find(name, suffix=suffix))
 
     def _checked(self, X: Any, y: Any) -> tuple[Faces, NDArray[np.intp]]:
         self._check_parameters()
