@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from ferkit.augment import Augment
 from ferkit.errors import InputError, check_flags
 from ferkit.features.onnx import find, open_network, remember
-from ferkit.files import writable_folder, write_whole
+from ferkit.files import can_write, writable_folder, write_whole
 from ferkit.labels import canonical
 from ferkit.nets.backend import keras as load_keras
 from ferkit.nets.build import STRIDES, WIDTHS
@@ -185,6 +185,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             If a parameter, a shape, ``init`` or the checkpoint is not what was expected, or the loss runs away.
         """
         faces, codes = self._checked(X, y)
+        self._check_checkpoint()
         load_keras()
         start = self._start(tuple(canonical(str(label)) for label in self.classes_))
         plan = self._plan(start)
@@ -303,6 +304,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if not isinstance(self.augment, (bool, Augment, Mapping)):
             raise InputError(f"Got augment={self.augment!r}, expected True, False, an Augment or its settings.")
         self._changes()
+
+    def _check_checkpoint(self) -> None:
+        if self.checkpoint in (None, "cache"):
+            return
+        path = Path(self.checkpoint)  # type: ignore[arg-type]
+        if not (path.absolute().parent.is_dir() and can_write(path)):
+            raise InputError(f"Got checkpoint={str(path)!r}, expected a file in a folder that can be written to.")
 
     @property
     def _rate(self) -> float:

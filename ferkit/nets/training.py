@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.augment import Augment
-from ferkit.errors import InputError
+from ferkit.errors import DataError, InputError
 from ferkit.nets.backend import keras as load_keras
 from ferkit.nets.checkpoint import load_checkpoint, save_checkpoint
 from ferkit.nets.weights import Weights, put_arrays, take_arrays
@@ -105,12 +106,20 @@ def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp
             if rows.watched is not None:
                 progress.held_out.append(trainer.accuracy(rows.watched, rows.watched_codes))
             if checkpoint is not None:
-                save_checkpoint(checkpoint, stamp, trainer.state(), vars(progress))
+                _keep(checkpoint, stamp, trainer, progress)
             watch.line(progress)
     except KeyboardInterrupt:
         watch.stopped(progress, checkpoint)
         raise
     return trainer.finish(start, rows), progress
+
+
+def _keep(checkpoint: Path, stamp: str, trainer: _Trainer, progress: Progress) -> None:
+    """Write the checkpoint. A full disk costs it, not the training."""
+    try:
+        save_checkpoint(checkpoint, stamp, trainer.state(), vars(progress))
+    except DataError as error:
+        warnings.warn(f"{error} The training goes on without that checkpoint.", RuntimeWarning, stacklevel=4)
 
 
 def _finite(loss: float, epoch: int) -> float:

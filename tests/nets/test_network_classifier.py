@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 
 from ferkit import recipe, store
 from ferkit.augment import Augment
-from ferkit.errors import InputError, MissingExtraError, ModelFileError
+from ferkit.errors import DataError, InputError, MissingExtraError, ModelFileError
 from ferkit.features.onnx import OnnxNetwork
 from ferkit.files import default_folder
 from ferkit.nets import NetworkClassifier, training
@@ -232,6 +232,30 @@ def test_stopped_training_goes_on_and_ends_the_same(drawn, small, tmp_path, monk
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match="expected one of ferkit's"):
         NetworkClassifier(checkpoint=path, **settings).fit(X, y)
+
+
+def test_a_name_with_a_dot_is_kept_whole(quick, tmp_path):
+    for name in ("run.1", "run.2", "net.onnx", "v1.5.npz"):
+        quick.save(tmp_path / name)
+    stems = ("net", "run.1", "run.2", "v1.5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{n}.{s}" for n in stems for s in ("npz", "onnx")]
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_training(drawn, small, monkeypatch):
+    def full(path, content):
+        raise DataError(f"Got {path} that cannot be written (No space left on device), expected a place with room.")
+
+    monkeypatch.setattr("ferkit.nets.checkpoint.write_whole", full)
+    with pytest.warns(RuntimeWarning, match=r"No space left .* The training goes on without that checkpoint\."):
+        model = NetworkClassifier(epochs=2, checkpoint="cache", **small).fit(*drawn)
+    assert len(model.history_["loss"]) == 2
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_training(drawn, small, tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "none" / "a.npz", tmp_path / "file" / "a.npz"):
+        with pytest.raises(InputError, match="expected a file in a folder that can be written to"):
+            NetworkClassifier(checkpoint=path, **small).fit(*drawn)
 
 
 def test_a_training_that_runs_away_stops_and_is_not_kept(drawn, small, tmp_path):
