@@ -288,6 +288,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         for name, value in rates:
             if not isinstance(value, Real) or not 0 <= value < np.inf:
                 raise InputError(f"Got {name}={value!r}, expected a number of at least 0.")
+        if self.muon_rate and not self._rate:
+            raise InputError(
+                f"Got muon_rate={self.muon_rate!r} with learning_rate={self._rate!r}, expected a learning_rate above "
+                "0, with which it rises and falls."
+            )
         for name in ("dropout", "label_smoothing", "average", "validation_share"):
             if not isinstance(getattr(self, name), Real) or not 0 <= getattr(self, name) < 1:
                 raise InputError(f"Got {name}={getattr(self, name)!r}, expected a share from 0 to below 1.")

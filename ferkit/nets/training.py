@@ -134,9 +134,10 @@ def _finite(loss: float, epoch: int) -> float:
 
 def one_cycle(share: float, peak: float) -> float:
     """Learning rate after a share of the training: up in a line, then down along a cosine (Smith, 2018)."""
+    least = min(1e-5, peak * 1e-3)
     if share < WARM_UP:
-        return peak * share / WARM_UP + 1e-5
-    return peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) + 1e-5
+        return peak * share / WARM_UP + least
+    return peak * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) + least
 
 
 def size_at(plan: Plan, epoch: int) -> int:

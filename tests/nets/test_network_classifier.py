@@ -300,6 +300,10 @@ def test_a_checkpoint_in_the_cache_folder_is_used_and_removed(drawn, small, monk
         ({"batch_size": 1}, "batch_size=1"),
         ({"learning_rate": -1}, "learning_rate=-1"),
         ({"muon_rate": "fast"}, "muon_rate='fast'"),
+        (
+            {"muon_rate": 0.03, "learning_rate": 0},
+            r"muon_rate=0\.03 with learning_rate=0, expected a learning_rate above",
+        ),
         ({"dropout": 1}, "dropout=1"),
         ({"mixup": 2}, "mixup=2"),
         ({"average": 1.0}, r"average=1\.0"),
@@ -415,3 +419,12 @@ def test_learning_rate_rises_then_falls():
     assert max(rates) == pytest.approx(0.1, rel=1e-3)
     assert rates[0] == rates[-1] == pytest.approx(1e-5)
     assert (np.diff(rates[15:]) < 0).all()
+
+
+@pytest.mark.parametrize("peak", [1e-3, 1e-5, 1e-9])
+def test_small_learning_rates_fall_as_far(peak):
+    """So does muon_rate, which is a multiple of them."""
+    rates = np.array([training.one_cycle(share, peak) for share in np.linspace(0, 1, 101)])
+    assert rates.max() == pytest.approx(peak, rel=2e-3)
+    assert max(rates[0], rates[-1]) <= 1.1e-3 * peak
+    assert training.one_cycle(0.5, 0.0) == 0
