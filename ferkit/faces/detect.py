@@ -265,8 +265,9 @@ def _opened(path: str) -> Any:
 
 def _cascade(path: str) -> Any:
     try:
+        path.encode()  # OpenCV ends the process where a name is no UTF-8
         cascade = cv2.CascadeClassifier(path)
-    except (cv2.error, SystemError) as error:  # OpenCV's binding lets a C++ exception through as the latter
+    except (cv2.error, SystemError, UnicodeError) as error:  # a C++ exception comes through as the second
         raise _no_cascade(path) from error
     if cascade.empty():
         raise _no_cascade(path)

@@ -123,7 +123,7 @@ class Landmarks:
             warnings.warn(LICENCE_68, LicenceWarning, stacklevel=2)
         try:
             self._predictor = dlib.shape_predictor(str(path))
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:  # TypeError: a name that is no UTF-8
             raise InputError(f"Got landmarks={str(path)!r}, expected a dlib shape predictor file: {error}.") from error
         rectangle = dlib.rectangle(0, 0, 31, 31)
         self.n_points: int = self._predictor(np.zeros((32, 32), np.uint8), rectangle).num_parts

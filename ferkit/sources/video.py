@@ -142,6 +142,16 @@ def _check_file(path: Path) -> None:
         raise PictureError(f"Got video={str(path)!r} with 0 bytes, expected a video. Copy the file again.")
 
 
+def _check_name(target: str) -> None:
+    """Refuse a name that ends the whole process in OpenCV."""
+    try:
+        target.encode()
+    except UnicodeEncodeError as error:
+        raise PictureError(
+            f"Got video={target!r}, a path with bytes that are no UTF-8, expected one that OpenCV can open. Rename it."
+        ) from error
+
+
 def _hint(camera: int | None) -> str:
     if camera is not None:
         return "Is it connected, free and allowed for this user?"
@@ -168,7 +178,10 @@ def _open(target: int | str) -> cv2.VideoCapture:
             return cv2.VideoCapture(target)
         if not is_address(target):
             # absolute, because OpenCV takes a relative name such as "rtsp:x" or "img_%02d" for something else
-            return cv2.VideoCapture(str(Path(target).absolute()))
+            target = str(Path(target).absolute())
+            _check_name(target)
+            return cv2.VideoCapture(target)
+        _check_name(target)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_TIMEOUT * 1000)]
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_TIMEOUT * 1000)]
         return cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)

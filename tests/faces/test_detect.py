@@ -1,5 +1,6 @@
 """Detectors: real faces are found where they are, patterns are not, whatever the size of the picture."""
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -114,6 +115,13 @@ def test_a_cascade_that_is_none(tmp_path, text):
         FaceDetector(str(path)).detect(np.zeros((50, 50), np.uint8))
     with pytest.raises(InputError, match="Got detector="):
         FaceDetector(path).check()
+
+
+def test_a_cascade_whose_name_is_no_utf8_is_refused_because_opencv_would_crash(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.xml")
+    path.write_bytes(haar_path().read_bytes())
+    with pytest.raises(InputError, match="or a Haar cascade file"):
+        FaceDetector(str(path)).detect(np.zeros((60, 60), np.uint8))
 
 
 def test_an_opencv_without_cascades(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Frames of videos come with their true times, and the capture is freed."""
 
+import os
 import socket
 import threading
 import time
@@ -137,6 +138,15 @@ def test_a_file_named_by_a_number_is_no_camera(tmp_path, monkeypatch, clip):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "7").write_bytes(clip.read_bytes())
     assert len(list(frames("7"))) == 12
+
+
+def test_a_name_that_is_no_utf8_is_refused_because_opencv_would_crash(clip, tmp_path):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.avi")
+    odd.write_bytes(Path(clip).read_bytes())
+    with pytest.raises(PictureError, match=r"bytes that are no UTF-8, .* Rename it"):
+        next(frames(odd))
+    with pytest.raises(PictureError, match="bytes that are no UTF-8"):
+        next(frames("rtsp://127.0.0.1/\udce9"))
 
 
 def test_still_picture_is_one_frame(tmp_path):
