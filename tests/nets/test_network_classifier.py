@@ -391,7 +391,7 @@ def test_missing_parts_are_named(drawn, monkeypatch, tmp_path):
 def test_batches_are_even_and_repeatable(drawn):
     X, _ = drawn
     rows = training.Rows(X, np.eye(3, dtype=np.float32)[np.arange(96) % 3])
-    plan = training.Plan(1, 0.1, 40, 0.0, 1.0, 0.0, 0.0, "float32", 0, 7, Augment(), (48,))
+    plan = training.Plan(1, 0.1, 0.0, 40, 0.0, 1.0, 0.0, 0.0, "float32", 0, 7, Augment(), (48,))
     one, same, next_epoch = (list(training.batches(rows, plan, epoch)) for epoch in (0, 0, 1))
     assert [len(faces) for faces, _ in one] == [48, 48]
     for (a, s), (b, t) in zip(one, same, strict=True):
