@@ -159,7 +159,7 @@ class Dataset:
     vote_names: tuple[str, ...] = EXPRESSIONS
 
     def __post_init__(self) -> None:
-        if isinstance(self.pictures, (list, tuple)):
+        if type(self.pictures) in (list, tuple):  # a sequence of one's own may take masks
             self._set("pictures", _stacked(self.pictures))
         n = len(self.pictures)
         self._set("labels", _words(self.labels, n, "labels"))

@@ -545,7 +545,7 @@ def test_a_picture_with_a_name_in_no_encoding_costs_nothing(people, tmp_path):
 def test_a_category_with_a_name_in_no_encoding_can_be_learnt(people, tmp_path):
     named = people.relabel({"fear": "K\udce4se"})
     fitted = recipe.fit(recipe.loads(SMALL), named)
-    assert "K\udce4se" in store.load(fitted.save(tmp_path / "m.ferkit")).labels
+    assert r"K\udce4se" in store.load(fitted.save(tmp_path / "m.ferkit")).labels
 
 
 def test_labels_with_a_slash_stay_whole(people):
