@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -162,13 +163,19 @@ class FaceDetector(BaseEstimator):
         number = isinstance(smallest, (int, float)) and not isinstance(smallest, bool)
         if not number or not 0.02 <= smallest <= 1:
             raise InputError(f"Got smallest={smallest!r}, expected a number from 0.02 to 1.")
-        with_dlib = find_spec("dlib") is not None
+        with_dlib = has_dlib()
         if detector == "dlib" and not with_dlib:
             raise missing("dlib", "dlib")
         if detector == "dlib" or (detector == "auto" and with_dlib):
             last = [("haar", _haar(detector), max(smallest, _LARGE))] if detector == "auto" else []
             return [("dlib", _dlib_boxes, smallest), ("dlib", _dlib_boxes, smallest / 2), *last]
         return [("haar", _haar(detector), smallest), ("haar", _haar(detector), smallest / 2)]
+
+
+@lru_cache(maxsize=1)
+def has_dlib() -> bool:
+    """Whether dlib is installed; asked once, because a look at the disk for each face takes 0.1 ms."""
+    return find_spec("dlib") is not None
 
 
 def haar_path() -> Path | None:

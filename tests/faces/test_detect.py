@@ -72,7 +72,7 @@ def test_a_face_that_fills_the_picture_is_found():
 
 
 def test_without_dlib_auto_is_haar(monkeypatch):
-    monkeypatch.setattr(detect, "find_spec", lambda name: None)
+    monkeypatch.setattr(detect, "has_dlib", lambda: False)
     assert FaceDetector().detect(skimage.data.astronaut()).detector == "haar"
     with pytest.raises(MissingExtraError, match=r"pip install 'ferkit\[dlib\]'"):
         FaceDetector("dlib").check()
