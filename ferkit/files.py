@@ -17,6 +17,11 @@ from typing import BinaryIO
 from ferkit.errors import DataError
 
 
+def legible(name: str) -> str:
+    """A name that can be written as UTF-8: bytes that are no text, as in names from old systems, as their escape."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def default_folder() -> Path:
     """``$XDG_CACHE_HOME/ferkit`` or ``~/.cache/ferkit``. It is not made before something is kept in it.
 

@@ -14,6 +14,7 @@ import click
 from ferkit.cli.evaluate import check_output, check_pictures, say_skipped
 from ferkit.cli.predict import CROPPED, notes, say_kept
 from ferkit.cli.startup import import_scikit_learn
+from ferkit.files import legible, write_whole
 
 if TYPE_CHECKING:
     from ferkit.explain import Explainer, Explanation, Panel
@@ -223,7 +224,7 @@ def _other(explainer: Explainer, against: str | None) -> str:
 
 def _name(source: str) -> str:
     """What a picture is called; bytes that are no text, as in names from old systems, are written as their escape."""
-    return "standard input" if source == "-" else Path(source).name.encode("utf-8", "backslashreplace").decode()
+    return "standard input" if source == "-" else legible(Path(source).name)
 
 
 def _write_numbered(output: str, drawn: Iterator[bytes]) -> None:
@@ -249,8 +250,6 @@ def _json(value: Any) -> str:
 
 
 def _write(files: dict[str, str | bytes]) -> None:
-    from ferkit.files import write_whole
-
     for name, content in files.items():
         write_whole(name, content)
         click.echo(f"wrote {name}")

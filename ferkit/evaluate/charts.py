@@ -11,6 +11,7 @@ from ferkit.evaluate.curves import Calibration, Coverage, Curve
 from ferkit.evaluate.kinds import KINDS
 from ferkit.evaluate.stress import Stress
 from ferkit.figures import look, new_figure
+from ferkit.files import legible
 from ferkit.labels import colour
 
 if TYPE_CHECKING:
@@ -43,17 +44,12 @@ def _curves(curves: Mapping[str, Curve], x: str, y: str, dark: bool, diagonal: b
                 style = {"color": colour(label, i), "linestyle": LINES[i % len(LINES)], "linewidth": 1.6}
                 step = {} if diagonal else {"drawstyle": "steps-pre"}
                 lines += axes.plot(curve.x, curve.y, **style, **step)
-                names.append(f"{_drawn(label)} {curve.area:.3f}")
+                names.append(f"{legible(label)} {curve.area:.3f}")
         axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axes.grid(alpha=0.4, linewidth=0.5)
         options = {"ncols": 3, "fontsize": 9, "frameon": False, "handlelength": 2.4, "columnspacing": 1.2}
         figure.legend(lines, names, loc="outside upper left", **options)  # by name, a label "_calm" would be left out
         return figure
-
-
-def _drawn(label: str) -> str:
-    """A label as letters that can be drawn: what is no text, as in old names of folders, as its escape."""
-    return label.encode("utf-8", "backslashreplace").decode()
 
 
 def calibration_chart(found: Calibration, confidence: Any, dark: bool = False) -> Figure:
@@ -91,7 +87,7 @@ def balance_chart(figures: Mapping[str, Any], dark: bool = False) -> Figure:
         colours = [colour(label, i) for i, label in enumerate(labels)]
         axes.barh(place - 0.2, counts.sum(axis=1), 0.36, color=colours)
         axes.barh(place + 0.2, counts.sum(axis=0), 0.36, color=colours, alpha=0.45)
-        axes.set_yticks(place, [_drawn(label) for label in labels])
+        axes.set_yticks(place, [legible(label) for label in labels])
         axes.invert_yaxis()
         axes.set(xlabel="pictures: full bars true, pale bars answered")
         return figure

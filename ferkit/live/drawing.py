@@ -102,9 +102,10 @@ class Overlay:
             self._draw_hog(canvas, moment, unit)
         boxes = [_box_of(one, canvas.shape[1] if mirror else 0) for one in moment.readings]
         for i, (one, box) in enumerate(zip(moment.readings, boxes, strict=True)):
-            _draw_face(canvas, one, box, unit)
-            _draw_bars(canvas, one, box, unit, boxes[:i] + boxes[i + 1 :])
-            _draw_past(canvas, self._past[one.track].labels, _inks(one), box, unit)
+            inks = _inks(one)
+            _draw_face(canvas, one, inks, box, unit)
+            _draw_bars(canvas, one, inks, box, unit, boxes[:i] + boxes[i + 1 :])
+            _draw_past(canvas, self._past[one.track].labels, inks, box, unit)
         if not pace:
             return canvas
         dropped = f"  {moment.dropped} dropped" if moment.dropped else ""
@@ -155,17 +156,19 @@ def _box_of(one: LiveReading, mirrored_in: int) -> Box:
     return (mirrored_in - x2, y1, mirrored_in - x1, y2) if mirrored_in else (x1, y1, x2, y2)
 
 
-def _draw_face(canvas: NDArray[np.uint8], one: LiveReading, box: Box, unit: float) -> None:
+def _draw_face(canvas: NDArray[np.uint8], one: LiveReading, inks: dict[str, Ink], box: Box, unit: float) -> None:
     x1, y1, x2, y2 = box
     corners = (round(x1), round(y1)), (round(x2), round(y2))
-    cv2.rectangle(canvas, *corners, _inks(one).get(one.label, ink_of(one.label)), max(2, round(2 * unit)), cv2.LINE_AA)
+    cv2.rectangle(canvas, *corners, inks.get(one.label, ink_of(one.label)), max(2, round(2 * unit)), cv2.LINE_AA)
     sure = f" {one.confidence:.0%}" if one.label != NOT_SURE else ""
     top = y1 - 20 * unit if y1 >= 20 * unit else y1
     _label(canvas, f"{one.track}  {one.label}{sure}", x1, top, unit)
 
 
-def _draw_bars(canvas: NDArray[np.uint8], one: LiveReading, box: Box, unit: float, others: list[Box]) -> None:
-    names, inks = ordered(one.smooth), _inks(one)
+def _draw_bars(
+    canvas: NDArray[np.uint8], one: LiveReading, inks: dict[str, Ink], box: Box, unit: float, others: list[Box]
+) -> None:
+    names = ordered(one.smooth)
     row, width = 15 * unit, 130 * unit
     height = row * len(names) + 4 * unit
     top = min(max(0.0, box[1]), max(0.0, canvas.shape[0] - height))

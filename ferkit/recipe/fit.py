@@ -427,7 +427,7 @@ def _fingerprint(material: Material, used: NDArray[np.intp]) -> str:
     """Content of the data that was used: the same rows in another order give the same text."""
     hashes = seen_hashes(material.faces)[used]
     lines = sorted(f"{number:016x} {label}" for number, label in zip(hashes, material.labels[used], strict=True))
-    return blake2b("\n".join(lines).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    return blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
 
 
 def _licence(recipe: Recipe) -> str:

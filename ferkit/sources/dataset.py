@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import DataError, InputError, PictureError
+from ferkit.files import legible
 from ferkit.labels import EXPRESSIONS, mapped, ordered
 from ferkit.pixels import eight_bit
 from ferkit.records import rows_at
@@ -98,9 +99,8 @@ def _strings(values: Any, n: int, name: str) -> NDArray[Any]:
 
 
 def _words(values: Any, n: int, name: str) -> NDArray[Any]:
-    """Strings that can be written as UTF-8: bytes that are no text, as in names of folders from old systems, as their
-    escape."""
-    return _strings([str(value).encode("utf-8", "backslashreplace").decode() for value in values], n, name)
+    """Strings that can be written as UTF-8."""
+    return _strings([legible(str(value)) for value in values], n, name)
 
 
 def _stacked(pictures: Sequence[Any]) -> NDArray[np.uint8]:
