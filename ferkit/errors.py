@@ -44,6 +44,14 @@ def check_flags(estimator: Any) -> None:
             raise InputError(f"Got {name}={value!r}, expected True or False.")
 
 
+def check_fitted(estimator: Any, name: str) -> None:
+    """scikit-learn's ``check_is_fitted`` for an attribute that ``fit`` sets; one that is there costs no time."""
+    if name not in vars(estimator):
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(estimator, name)
+
+
 @cache
 def _flags(kind: type) -> tuple[str, ...]:
     parameters = signature(kind.__init__).parameters  # type: ignore[misc]

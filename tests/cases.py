@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 
 from ferkit.features import FaceFeatures, FamilyUnion
 from ferkit.features.dense import DenseDescriptors
-from ferkit.features.onnx import SHIPPED
+from ferkit.features.onnx import shipped
 from ferkit.model.base import FaceClassifier
 from ferkit.model.bases import FamilyModels
 from ferkit.records import Faces, Features
@@ -74,7 +74,7 @@ def _network(folder: Path) -> BaseEstimator:
 
     if find_spec("onnx"):
         return NetworkFeatures(_tiny_network(folder))
-    if SHIPPED.is_file():
+    if shipped("shipped").is_file():
         return NetworkFeatures()
     pytest.skip("there is no shipped network, and the package onnx, which could write one, is not installed")
 

@@ -107,9 +107,9 @@ def test_predicting_loads_no_tensorflow():
 
 def test_onnxruntime_reports_to_nobody(tmp_path):
     code = (
-        "from ferkit.features.onnx import SHIPPED, OnnxNetwork\n"
+        "from ferkit.features.onnx import OnnxNetwork, shipped\n"
         "import numpy as np\n"
-        "OnnxNetwork(SHIPPED).run(np.zeros((1, 48, 48, 1), np.float32))\n"
+        "OnnxNetwork(shipped('shipped')).run(np.zeros((1, 48, 48, 1), np.float32))\n"
     )
     environment = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
     homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}

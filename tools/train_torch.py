@@ -25,7 +25,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.linalg import qr
 from torch import Tensor, nn
 
 from ferkit.errors import MissingExtraError
@@ -40,7 +41,7 @@ from ferkit.features.onnx import OnnxNetwork
 from ferkit.files import write_whole
 from ferkit.labels import EXPRESSIONS, FER2013
 from ferkit.nets.build import SQUEEZE, STRIDES, WIDTHS
-from ferkit.nets.weights import Weights, from_torch, save_weights
+from ferkit.nets.weights import Weights, from_torch, load_weights, save_weights
 from ferkit.records import face_hashes
 from ferkit.sources import load
 from ferkit.sources.duplicates import near_groups
@@ -56,6 +57,11 @@ WARM_UP = 0.15
 AVERAGE_STEP = 0.002
 SIZE = 48
 STATISTICS_ROWS = 8192
+SHRINK_ROWS = 512
+
+
+NARROW = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+"""What is computed in: bfloat16 where the processor has it; elsewhere it would be far slower than 32 bits."""
 
 
 class Gate(nn.Module):
@@ -73,14 +79,14 @@ class Gate(nn.Module):
 class Block(nn.Module):
     """Two convolutions and a gate, with a shortcut around them."""
 
-    def __init__(self, into: int, out: int, stride: int) -> None:
+    def __init__(self, into: int, out: int, stride: int, gates: bool = True) -> None:
         super().__init__()
         self.stride = stride
         self.c1 = nn.Conv2d(into, out, 3, stride, 1, bias=False)
         self.n1 = nn.BatchNorm2d(out)
         self.c2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
         self.n2 = nn.BatchNorm2d(out)
-        self.se = Gate(out)
+        self.se = Gate(out) if gates else nn.Identity()
         changes = stride > 1 or into != out
         self.cs = nn.Conv2d(into, out, 1, bias=False) if changes else None
         self.ns = nn.BatchNorm2d(out) if changes else None
@@ -102,12 +108,13 @@ class Net(nn.Module):
         strides: tuple[int, ...] = STRIDES,
         heads: tuple[int, ...] = (len(FER2013), len(EXPRESSIONS)),
         dropout: float = 0.3,
+        gates: bool = True,
     ) -> None:
         super().__init__()
         self.c = nn.Conv2d(1, widths[0], 3, 1, 1, bias=False)
         self.n = nn.BatchNorm2d(widths[0])
         shapes = zip(widths[:-1], widths[1:], strides, strict=True)
-        self.blocks = nn.Sequential(*(Block(into, out, stride) for into, out, stride in shapes))
+        self.blocks = nn.Sequential(*(Block(*shape, gates) for shape in shapes))
         self.d = nn.Dropout(dropout)
         self.heads = nn.ModuleList(nn.Linear(widths[-1], n) for n in heads)
 
@@ -166,7 +173,7 @@ class Optimizer:
 
 def orthogonal(x: Tensor, steps: int = 5) -> Tensor:
     """Nearly the nearest matrix with orthonormal rows or columns: Newton and Schulz's iteration, Jordan's factors."""
-    y = (x.mT if len(x) > x.shape[1] else x).bfloat16()
+    y = (x.mT if len(x) > x.shape[1] else x).to(NARROW)
     y = y / (y.norm() + 1e-7)
     for _ in range(steps):
         a = y @ y.mT
@@ -225,11 +232,11 @@ def read_votes(path: str, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return counts / np.maximum(total, 1)[:, None], (total > 0) & (doubts < total)
 
 
-def taught_shares(pictures: np.ndarray, teachers: Sequence[str]) -> np.ndarray:
-    """Probabilities (n, 7) of networks in ONNX, from their mean logits over faces and mirror images."""
+def taught_shares(pictures: np.ndarray, teachers: Sequence[str], mirror: bool = True) -> np.ndarray:
+    """Probabilities (n, 7) of networks in ONNX, from mean logits over faces and, with ``mirror``, mirror images."""
     networks = [OnnxNetwork(path, n_threads=os.cpu_count() or 1) for path in teachers]
     faces = pictures[..., None].astype(np.float32)
-    views = (faces, np.ascontiguousarray(faces[:, :, ::-1]))
+    views = [faces, np.ascontiguousarray(faces[:, :, ::-1])][: 1 + mirror]
     logits = np.mean([network.run(view, ["logits"])["logits"] for network in networks for view in views], axis=0)
     return torch.from_numpy(logits).softmax(1).numpy()
 
@@ -249,13 +256,21 @@ def resized(x: Tensor, size: int) -> Tensor:
 
 
 def augment(x: Tensor, g: torch.Generator, erased: float = 0.5, light: float = 1.0) -> Tensor:
-    """Changed and standardised copies of grey faces (n, 1, h, w), like ``ferkit.augment``, in whole batches.
+    """Changed and standardised copies of grey faces (n, 1, h, w), some with an erased patch."""
+    return patched(standardise(changed(x, g, light)), g, erased)
+
+
+def between(x: Tensor, g: torch.Generator) -> Callable[[float, float], Tensor]:
+    """Draws one number for each row of x, between two others."""
+    return lambda low, high: torch.empty(len(x)).uniform_(low, high, generator=g)
+
+
+def changed(x: Tensor, g: torch.Generator, light: float = 1.0) -> Tensor:
+    """Changed copies of grey faces (n, 1, h, w), 0 to 255, like ``ferkit.augment``, in whole batches.
 
     ``light`` is how strong gamma, shadow, contrast, brightness and noise are, and how often detail is lost.
     """
-
-    def uniform(low: float, high: float) -> Tensor:
-        return torch.empty(len(x)).uniform_(low, high, generator=g)
+    uniform = between(x, g)
 
     def wide(numbers: Tensor) -> Tensor:
         return numbers[:, None, None, None]
@@ -274,8 +289,12 @@ def augment(x: Tensor, g: torch.Generator, erased: float = 0.5, light: float = 1
     q = q * torch.where(wide(uniform(0, 1) < 0.5), shadow, torch.ones_like(shadow))
     q = q * wide(1 + uniform(-0.4, 0.3) * light) + wide(uniform(-0.1, 0.1) * light)
     q = q + torch.randn(q.shape, generator=g) * wide(uniform(0, 0.05) * light * (uniform(0, 1) < 0.4))
-    x = standardise(q.clamp(0, 1) * 255)
-    unit = x.shape[3] / SIZE
+    return q.clamp(0, 1) * 255
+
+
+def patched(x: Tensor, g: torch.Generator, erased: float) -> Tensor:
+    """Standardised faces, a share of them with a rectangle erased."""
+    uniform, unit = between(x, g), x.shape[3] / SIZE
     sides = torch.stack([uniform(6 * unit, 20 * unit), uniform(6 * unit, 20 * unit)], 1).long()
     middles = torch.stack([uniform(0, x.shape[2]), uniform(0, x.shape[3])], 1).long()
     return erase(x, sides, middles, uniform(0, 1) < erased)
@@ -306,8 +325,11 @@ class Training:
     def __init__(self, data: Data, args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed)
         self.data, self.args, self.epoch = data, args, 0
-        self.net = Net(args.widths, args.strides).to(memory_format=torch.channels_last)
-        if args.init:
+        self.views: dict[int, tuple[Tensor, Tensor]] = {}
+        self.net = network(args).to(memory_format=torch.channels_last)
+        if args.shrink:
+            self.net.load_state_dict(shrunk(args.shrink, self.net, data))
+        elif args.init:
             state = torch.load(args.init, weights_only=True)
             missing = self.net.load_state_dict(state.get("net", state), strict=False).missing_keys
             if missing:  # shortcuts that these strides do not need may be left over
@@ -336,7 +358,8 @@ class Training:
         g, mix = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
         torch.manual_seed(seed)  # of the dropout
         self.net.train()
-        order = torch.from_numpy(self.data.train)[torch.randperm(len(self.data.train), generator=g)]
+        order = torch.randperm(len(self.data.train), generator=g)
+        view = self.view(self.epoch % args.views) if args.views else None
         steps, total = max(len(order) // args.batch, 1), 0.0
         mixes = self.epoch < args.mixed * args.epochs
         size = args.sizes[self.epoch * len(args.sizes) // args.epochs]
@@ -344,20 +367,45 @@ class Training:
             self.optimizer.set_share(one_cycle((self.epoch * steps + step) / (steps * args.epochs)))
             rows = order[step * args.batch : (step + 1) * args.batch]
             share = float(mix.beta(0.4, 0.4)) if mixes and step % 3 == 0 else None
-            total += self.step(rows, g, share, size)
+            total += self.step(rows, g, share, size, view)
         self.epoch += 1
         return total / steps
 
-    def step(self, rows: Tensor, g: torch.Generator, share: float | None, size: int) -> float:
+    def view(self, number: int) -> tuple[Tensor, Tensor]:
+        """Changed copies of all training faces, uint8, and targets by what the teachers say of these very copies."""
+        if number not in self.views:
+            data, g = self.data, torch.Generator().manual_seed(self.args.seed * 1000 + number)
+            rows = torch.from_numpy(data.train)
+            faces = torch.cat([changed(data.faces[part].float(), g, self.args.light) for part in rows.split(512)])
+            faces = faces.round().to(torch.uint8)
+            taught = torch.from_numpy(taught_shares(faces[:, 0].numpy(), self.args.teacher, mirror=False))
+            share = self.args.teacher_share
+            self.views[number] = faces, (1 - share) * data.targets[rows] + share * taught
+        return self.views[number]
+
+    def step(
+        self,
+        picked: Tensor,
+        g: torch.Generator,
+        share: float | None,
+        size: int,
+        view: tuple[Tensor, Tensor] | None = None,
+    ) -> float:
         """Cross-entropy of the labels, and half as much of the votes; faces mixed in pairs where a share is given."""
         data = self.data
-        x = augment(resized(data.faces[rows].float(), size), g, self.args.erased, self.args.light)
+        rows = torch.from_numpy(data.train)[picked]
         labels, shares, voted = data.targets[rows], data.shares[rows], data.voted[rows]
+        if view is None:
+            x = augment(resized(data.faces[rows].float(), size), g, self.args.erased, self.args.light)
+        else:
+            labels = view[1][picked]
+            x = patched(standardise(resized(view[0][picked].float(), size)), g, self.args.erased)
+            x = torch.where(torch.rand(len(x), 1, 1, 1, generator=g) < 0.5, x.flip(3), x)
         if share is not None:
             other = torch.randperm(len(rows), generator=g)
             x, labels, shares = (share * one + (1 - share) * one[other] for one in (x, labels, shares))
             voted = voted * voted[other]
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", NARROW, NARROW is not torch.float32):
             first, second = self.forward(x.contiguous(memory_format=torch.channels_last))
         loss = -(labels * first.float().log_softmax(1)).sum(1).mean()
         loss = loss - 0.5 * ((shares * second.float().log_softmax(1)).sum(1) * voted).mean()
@@ -370,7 +418,7 @@ class Training:
 
     def averaged(self) -> Net:
         """The running average, with normalisation statistics measured anew on faces as they are."""
-        net = Net(self.args.widths, self.args.strides)
+        net = network(self.args)
         net.load_state_dict(self.average)
         net.train()
         for module in net.modules():
@@ -381,8 +429,92 @@ class Training:
         rows = torch.from_numpy(self.data.train)[order][:STATISTICS_ROWS]
         with torch.no_grad():
             for part in rows.split(256):
-                net(standardise(self.data.faces[part]))
+                net(standardise(resized(self.data.faces[part].float(), self.args.sizes[-1])))
         return net
+
+
+def network(args: argparse.Namespace) -> Net:
+    """The network that the command line asks for."""
+    return Net(args.widths, args.strides, gates=args.gates)
+
+
+def opened(path: str) -> Net:
+    """The network of a ``net.npz``, ready to be asked."""
+    weights = load_weights(path)
+    heads = tuple(map(len, (weights.labels, *weights.heads.values())))
+    net = Net(weights.widths, weights.strides, heads, gates=weights.gates)
+    own = net.state_dict()
+    names = [name for name in own if not name.endswith("num_batches_tracked")]
+    for name, key in zip(names, from_torch(own), strict=True):
+        array = torch.from_numpy(weights.arrays[key])
+        own[name] = {4: lambda a: a.permute(3, 2, 0, 1), 2: lambda a: a.mT}.get(array.ndim, lambda a: a)(array)
+    net.load_state_dict(own)
+    return net.eval()
+
+
+@torch.no_grad()
+def shrunk(path: str, net: Net, data: Data) -> dict[str, Tensor]:
+    """State of ``net`` that begins near a wider network of as many blocks.
+
+    Of each map the channels are kept from which the others are best rebuilt on training faces (QR with pivots), and
+    what comes next is changed to read the others from them; a gate that ``net`` lacks is taken for its mean.
+    """
+    wide, state = opened(path), net.state_dict()
+    whole = all(block.cs is not None and not isinstance(block.se, Gate) for block in net.blocks)
+    shorter = [len(block.c2.weight) > len(own.c2.weight) for block, own in zip(net.blocks, wide.blocks, strict=False)]
+    if not whole or any(shorter) or [b.stride for b in net.blocks] != [b.stride for b in wide.blocks]:
+        raise SystemExit(
+            f"Got {path} of other strides or narrower, or gates, expected --no-gates, its strides, at most its widths, "
+            "and a change of width or stride in each block."
+        )
+    maps: dict[str, Tensor] = {}
+    for name, module in wide.named_modules():
+        if isinstance(module, (Block, Gate)) or name.endswith("n1") or name == "n":
+            module.register_forward_hook(
+                lambda _, given, got, name=name: maps.update({name: got, f"{name}>": given[0]})
+            )
+    rows = data.train[:: max(1, len(data.train) // SHRINK_ROWS)][:SHRINK_ROWS]
+    wide(standardise(data.faces[torch.from_numpy(rows)]))
+    old = wide.state_dict()
+
+    def put(conv: str, norm: str, keep: Tensor, read: Tensor, scale: Tensor | None = None) -> None:
+        state[f"{conv}.weight"] = torch.einsum("ochw,sc->oshw", old[f"{conv}.weight"][keep], read)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{norm}.{part}"] = old[f"{norm}.{part}"][keep].clone()
+        for part in ("weight", "bias") if scale is not None else ():
+            state[f"{norm}.{part}"] *= scale[keep]
+
+    keep, read = _kept(F.relu(maps["n"]), len(net.c.weight))
+    put("c", "n", keep, torch.eye(1))
+    for i, block in enumerate(net.blocks):
+        name = f"blocks.{i}"
+        inner, read_inner = _kept(F.relu(maps[f"{name}.n1"]), len(block.c1.weight))
+        outer, read_outer = _kept(maps[name], len(block.c2.weight))
+        put(f"{name}.c1", f"{name}.n1", inner, read)
+        gate = wide.blocks[i].se
+        scale = _mean_gate(gate, maps[f"{name}.se>"]) if isinstance(gate, Gate) else None
+        put(f"{name}.c2", f"{name}.n2", outer, read_inner, scale)
+        put(f"{name}.cs", f"{name}.ns", outer, read)
+        keep, read = outer, read_outer
+    for i in range(len(net.heads)):
+        state[f"heads.{i}.weight"] = old[f"heads.{i}.weight"] @ read.mT
+        state[f"heads.{i}.bias"] = old[f"heads.{i}.bias"].clone()
+    return state
+
+
+def _mean_gate(gate: Gate, x: Tensor) -> Tensor:
+    return torch.sigmoid(gate.b(F.relu(gate.a(x.mean((2, 3)))))).mean(0)
+
+
+def _kept(maps: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Which n channels to keep of maps (rows, channels, h, w), and how all are read from these: (n, channels)."""
+    flat = maps.permute(0, 2, 3, 1).flatten(0, 2).double()
+    square = (flat.mT @ flat).numpy()
+    root = np.linalg.cholesky(square + 1e-6 * np.trace(square) / len(square) * np.eye(len(square))).T
+    order = qr(root, mode="r", pivoting=True)[1][:n]
+    keep = np.sort(order)
+    read = np.linalg.lstsq(root[:, keep], root, rcond=None)[0]
+    return torch.from_numpy(keep), torch.from_numpy(read).float()
 
 
 def one_cycle(share: float) -> float:
@@ -393,17 +525,22 @@ def one_cycle(share: float) -> float:
 
 
 @torch.no_grad()
-def accuracy(net: Net, data: Data) -> tuple[float, float]:
+def accuracy(net: Net, data: Data, size: int = SIZE) -> tuple[float, float]:
     """Share of PublicTest that is right, from each face alone and averaged with its mirror image."""
     net.eval()
     alone = mirrored = 0
     for rows in torch.from_numpy(data.watch).split(512):
-        x = standardise(data.faces[rows])
-        with torch.autocast("cpu", torch.bfloat16):
+        x = standardise(resized(data.faces[rows].float(), size))
+        with torch.autocast("cpu", NARROW, NARROW is not torch.float32):
             one, other = net(x)[0].float(), net(x.flip(3))[0].float()
         alone += int((one.argmax(1) == data.codes[rows]).sum())
         mirrored += int(((one + other).argmax(1) == data.codes[rows]).sum())
     return alone / max(len(data.watch), 1), mirrored / max(len(data.watch), 1)
+
+
+def scored(net: Net, data: Data, args: argparse.Namespace) -> str:
+    """What `accuracy` says of a network at its last size."""
+    return "PublicTest {:.4f}, with mirror {:.4f}".format(*accuracy(net, data, args.sizes[-1]))
 
 
 def train(args: argparse.Namespace) -> None:
@@ -411,7 +548,7 @@ def train(args: argparse.Namespace) -> None:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
-    data = read(args.faces, args.votes, () if checkpoint.exists() else args.teacher, args.teacher_share)
+    data = read(args.faces, args.votes, () if checkpoint.exists() or args.views else args.teacher, args.teacher_share)
     training = Training(data, args)
     if checkpoint.exists():
         training.load(checkpoint)
@@ -420,12 +557,12 @@ def train(args: argparse.Namespace) -> None:
         start = time.monotonic()
         loss = training.run_epoch()
         watched = training.epoch % 4 == 0 or training.epoch > args.epochs - 3
-        scores = "  PublicTest {:.4f}, with mirror {:.4f}".format(*accuracy(training.net, data)) if watched else ""
+        scores = f"  {scored(training.net, data, args)}" if watched else ""
         print(f"{training.epoch}/{args.epochs}  loss {loss:.4f}{scores}  {time.monotonic() - start:.0f} s", flush=True)
         training.save(checkpoint)
     nets = {"net": training.net, "average": training.averaged()}
     for name, net in nets.items():
-        print(f"{name}: PublicTest {{:.4f}}, with mirror {{:.4f}}".format(*accuracy(net, data)))
+        print(f"{name}: {scored(net, data, args)}")
         torch.save(net.state_dict(), out / f"{name}.pt")
     export(nets[args.keep].state_dict(), out, write_seen(data, out), args)
 
@@ -441,7 +578,7 @@ def export(state: dict[str, Tensor], out: Path, seen: np.ndarray, args: argparse
     """Write ``net.npz``, and ``net.onnx`` where TensorFlow is installed."""
     arrays = from_torch({name: value.float().numpy() for name, value in state.items()})
     heads = {"votes": tuple(EXPRESSIONS)} if args.votes else {}
-    weights = Weights(FER2013, arrays, args.widths, args.strides, seen=seen, heads=heads)
+    weights = Weights(FER2013, arrays, args.widths, args.strides, args.sizes[-1], seen, heads, args.gates)
     save_weights(weights, out / "net.npz")
     try:
         from ferkit.nets.export import to_onnx
@@ -462,8 +599,8 @@ def numbers(text: str) -> tuple[int, ...]:
 def sizes(text: str) -> tuple[int, ...]:
     """Sizes of faces, of which the last is the one that the network is for."""
     found = numbers(text)
-    if found[-1] != SIZE or not all(0 < size <= SIZE and size % 8 == 0 for size in found):
-        raise argparse.ArgumentTypeError(f"Got {text!r}, expected multiples of 8 up to {SIZE}, which comes last.")
+    if not all(0 < size <= SIZE and size % 8 == 0 for size in found):
+        raise argparse.ArgumentTypeError(f"Got {text!r}, expected multiples of 8 up to {SIZE}.")
     return found
 
 
@@ -475,6 +612,8 @@ def main(argv: list[str] | None = None) -> None:
     add("--votes", help="FER+ votes (fer2013new.csv) of the same rows; without them their head is not exported")
     add("--out", required=True, help="folder for everything that is written")
     add("--init", metavar="FILE", help="start from this state dict or checkpoint, of the same widths")
+    add("--shrink", metavar="FILE", help="start from this net.npz of a wider network (see shrunk)")
+    add("--no-gates", dest="gates", action="store_false", help="without squeeze-and-excitation, for speed")
     add(
         "--teacher",
         metavar="FILE",
@@ -483,6 +622,13 @@ def main(argv: list[str] | None = None) -> None:
         help="networks (ONNX, of FER2013's labels) to learn from too",
     )
     add("--teacher-share", type=float, default=0.5, help="share of each target that teachers say (default: 0.5)")
+    add(
+        "--views",
+        type=int,
+        default=0,
+        help="ask the teachers about this many changed copies of each face, which the epochs take in turn, instead of "
+        "about the face (Beyer et al., 2022)",
+    )
     add("--erased", type=float, default=0.4, help="share of the faces with an erased patch (default: 0.4)")
     add("--light", type=float, default=1.0, help="strength of the changes of light, noise and detail (default: 1)")
     add("--mixed", type=float, default=0.8, help="share of the epochs that mix faces, from the first (default: 0.8)")

@@ -181,8 +181,13 @@ def has_dlib() -> bool:
 def haar_path() -> Path | None:
     """The frontal cascade inside the installed OpenCV, or None (the wheels of OpenCV 5 have none)."""
     data = getattr(cv2, "data", None)
-    path = Path(data.haarcascades, CASCADE) if data is not None else None
-    return path if path is not None and path.is_file() else None
+    return _cascade_in(data.haarcascades) if data is not None else None
+
+
+@lru_cache(maxsize=1)
+def _cascade_in(folder: str) -> Path | None:
+    path = Path(folder, CASCADE)
+    return path if path.is_file() else None
 
 
 def _cascade_path(detector: str) -> str:

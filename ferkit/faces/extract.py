@@ -159,10 +159,13 @@ class FaceExtractor(TransformerMixin, BaseEstimator):
             boxes = np.tile([0, 0, whole.shape[2], whole.shape[1]], (len(whole), 1))
             hashes = self._hashes(lambda: _resized(whole, HASHED))
             return Faces(normalise(_resized(whole, self.size), self.light), boxes_xyxy=boxes, hashes=hashes)
-        self._predictor()  # read once, before threads ask for it
-        rows = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-            delayed(self._row)(pictures, i) for i in range(len(pictures))
-        )
+        if len(pictures) == 1:  # starting joblib would take longer than cutting out the face
+            rows = [self._row(pictures, 0)]
+        else:
+            self._predictor()  # read once, before threads ask for it
+            rows = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
+                delayed(self._row)(pictures, i) for i in range(len(pictures))
+            )
         hashes = self._hashes(lambda: np.array([row.small for row in rows], np.uint8).reshape(-1, HASHED, HASHED))
         return self._faces(list(rows), np.arange(len(pictures)), hashes)
 

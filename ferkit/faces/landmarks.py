@@ -53,6 +53,12 @@ def find_predictor(kind: str) -> Path | None:
 
 def available() -> dict[str, Path]:
     """Predictor files that can be used here, by number of points; empty where dlib is not installed."""
+    return dict(_available())
+
+
+@lru_cache(maxsize=1)
+def _available() -> dict[str, Path]:
+    # Asked once: a look at the disk for each face would take half as long as a small network.
     if find_spec("dlib") is None:
         return {}
     return {kind: path for kind in N_POINTS if (path := find_predictor(kind)) is not None}
@@ -82,7 +88,7 @@ def resolve(landmarks: str | int | Path | None) -> tuple[str, Path] | None:
     if landmarks is None or name == "none":
         return None
     if name == "auto":
-        return ("5", available()["5"]) if "5" in available() else None
+        return ("5", _available()["5"]) if "5" in _available() else None
     if name not in N_POINTS and not Path(name).is_file():
         raise InputError(
             f"Got landmarks={name!r}, expected 'auto', 'none', one of {list(N_POINTS)} or a predictor file."

@@ -6,9 +6,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
-from ferkit.errors import InputError, check_flags
+from ferkit.errors import InputError, check_fitted, check_flags
 from ferkit.records import Faces, as_faces
 
 
@@ -59,7 +58,7 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
 
     def _numbers(self, X: Any) -> Any:
         """What ``transform`` gives before scikit-learn's ``set_output`` makes a data frame of it."""
-        check_is_fitted(self, "crop_shape_")
+        check_fitted(self, "crop_shape_")
         faces = self._check(X, fitting=False)
         if faces.shape[1:] != self.crop_shape_:
             raise InputError(f"Got crops of {faces.shape[1:]}, expected {self.crop_shape_}, the shape seen at fit.")
@@ -67,7 +66,7 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Column names, each ``family/...``."""
-        check_is_fitted(self, "crop_shape_")
+        check_fitted(self, "crop_shape_")
         return np.asarray([f"{self.family}/{name}" for name in self._names()], dtype=object)
 
     def evidence_map(self, X: Any, evidence: Any, slopes: np.ndarray) -> np.ndarray | None:
@@ -87,7 +86,7 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
         ndarray of shape (n, height, width), dtype float64, or None
             For each face the same sum as its evidence. None for a family that does not know its places.
         """
-        check_is_fitted(self, "crop_shape_")
+        check_fitted(self, "crop_shape_")
         return self._evidence_map(as_faces(X), evidence, slopes)
 
     def _evidence_map(self, faces: Faces, evidence: Any, slopes: np.ndarray) -> np.ndarray | None:

@@ -7,6 +7,7 @@ the cache folder, or in the memory of this process. Every file is checked agains
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from hashlib import sha256 as _sha256
@@ -20,7 +21,8 @@ from ferkit.errors import InputError, ModelFileError
 from ferkit.files import default_folder, replacing
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-SHIPPED = ASSETS / "net.onnx"
+OWN = {"shipped": "net.onnx", "small": "small.onnx"}
+"""The package's own networks by what ``init`` calls them."""
 
 _MEMORY: dict[str, bytes] = {}
 _DTYPES = {
@@ -31,9 +33,9 @@ _DTYPES = {
 }
 
 
-def shipped(init: str) -> Path | None:
-    """File of the package's own network; None where ``init`` is a path."""
-    return SHIPPED if init == "shipped" else None
+def shipped(init: str | os.PathLike[str]) -> Path | None:
+    """File of the package's own network that ``init`` names; None where it is a path."""
+    return ASSETS / OWN[str(init)] if str(init) in OWN else None
 
 
 def cache_folder() -> Path:
@@ -160,7 +162,8 @@ class OnnxNetwork:
         self._heads: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_session": None, "_heads": {}}
+        own = ("path", "sha256", "n_threads")
+        return {name: self.__dict__[name] for name in own} | {"_session": None, "_heads": {}}
 
     def __repr__(self) -> str:
         return f"OnnxNetwork(sha256={self.sha256[:12]}, path={self.path!r})"
@@ -177,12 +180,12 @@ class OnnxNetwork:
         """Name of the one input."""
         return str(self._input.name)
 
-    @property
+    @cached_property
     def input_shape(self) -> tuple[int | None, ...]:
         """Shape of the input, the batch first; None where the graph leaves a length open."""
         return tuple(length if isinstance(length, int) and length > 0 else None for length in self._input.shape)
 
-    @property
+    @cached_property
     def _input(self) -> Any:
         inputs = self.session.get_inputs()
         if len(inputs) != 1:

@@ -14,9 +14,8 @@ from scipy import sparse
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import check_is_fitted
 
-from ferkit.errors import InputError
+from ferkit.errors import InputError, check_fitted
 from ferkit.features.base import FaceFeatures
 from ferkit.features.cache import FeatureCache
 from ferkit.records import Faces, Features, as_faces
@@ -119,7 +118,7 @@ class FamilyUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None
         Features
             One block of float32 columns for each family, dense or CSR, with the names of its columns.
         """
-        check_is_fitted(self, "families_")
+        check_fitted(self, "families_")
         faces, cache = as_faces(X), _cache(self.cache)
         blocks = {}
         for name, family in self.families_:
@@ -132,7 +131,7 @@ class FamilyUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Column names, each with the family's name in this union in front: ``hog/row3/col2/bin5``."""
-        check_is_fitted(self, "families_")
+        check_fitted(self, "families_")
         return np.asarray([name for names in self._columns().values() for name in names], dtype=object)
 
     def _columns(self) -> dict[str, list[str]]:

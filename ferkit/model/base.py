@@ -10,9 +10,9 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_y, check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_y, check_array, validate_data
 
-from ferkit.errors import InputError, check_flags
+from ferkit.errors import InputError, check_fitted, check_flags
 from ferkit.model.calibration import softmax
 from ferkit.records import Features
 
@@ -142,7 +142,7 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
         ----------
         Sundararajan, Taly, Yan: Axiomatic attribution for deep networks (2017), for what is not linear.
         """
-        check_is_fitted(self, "classes_")
+        check_fitted(self, "classes_")
         features = self._check(X, fitting=False)
         wanted = (len(features), len(self.classes_))
         asked = np.asarray(directions, dtype=np.float64)
@@ -151,7 +151,7 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
         return self._slopes(features, asked)
 
     def _answer(self, X: Any) -> NDArray[Any]:
-        check_is_fitted(self, "classes_")
+        check_fitted(self, "classes_")
         return self._logits(self._check(X, fitting=False))
 
     def _learn(self, X: Features, codes: NDArray[Any], groups: Any, fusion: Any) -> None:

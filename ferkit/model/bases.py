@@ -178,8 +178,10 @@ def passed(block: Any, order: Any) -> Array:
     numbers = np.asarray(block, dtype=np.float64)
     if order is None:
         return numbers
-    columns = [numbers[:, np.atleast_1d(own)] for own in order]
-    return np.stack([np.logaddexp.reduce(own, axis=1) for own in columns], axis=1)
+    flat = np.hstack(order)
+    if len(flat) == len(order):
+        return numbers[:, flat]
+    return np.stack([np.logaddexp.reduce(numbers[:, np.atleast_1d(own)], axis=1) for own in order], axis=1)
 
 
 def passed_slopes(block: Any, order: Any, directions: Array, mean: Array) -> Slopes:

@@ -8,9 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
-from ferkit.errors import InputError
+from ferkit.errors import InputError, check_fitted
 from ferkit.model.base import Slopes, choice, positive
 from ferkit.model.bases import (
     FamilyModels,
@@ -125,7 +124,7 @@ class Stacking(FamilyModels):
     @property
     def bias_(self) -> Array:
         """Fused logits of a face whose margins are the mean of the fusion rows; shape (n_classes,)."""
-        check_is_fitted(self, "final_")
+        check_fitted(self, "final_")
         zeros = {family: np.zeros((1, width)) for family, width in self.margin_widths_.items()}
         return margins(self.final_, Features(zeros), self.classes_)[0]
 
@@ -149,7 +148,7 @@ class Stacking(FamilyModels):
         ----------
         Shapley: A value for n-person games (1953).
         """
-        check_is_fitted(self, "final_")
+        check_fitted(self, "final_")
         blocks = self._scaled(self._margins(self._check(X, fitting=False)))
         return shapley(list(blocks.blocks), lambda inside: margins(self.final_, _only(blocks, inside), self.classes_))
 
@@ -165,7 +164,7 @@ class Stacking(FamilyModels):
         Features
             Uncalibrated margins, or what is passed through; columns follow ``classes_`` where there is one a class.
         """
-        check_is_fitted(self, "final_")
+        check_fitted(self, "final_")
         return self._margins(self._check(X, fitting=False))
 
     def partial_proba(self, found: Features, families: Sequence[str]) -> Array:
@@ -182,7 +181,7 @@ class Stacking(FamilyModels):
         -------
         ndarray of shape (n, n_classes)
         """
-        check_is_fitted(self, "final_")
+        check_fitted(self, "final_")
         if unknown := sorted(set(families) - set(found.blocks)):
             raise InputError(f"Got families {unknown}, expected some of {list(found.blocks)}.")
         return softmax(margins(self.final_, _only(self._scaled(found), tuple(families)), self.classes_))
@@ -209,7 +208,7 @@ class Stacking(FamilyModels):
         -------
         ndarray of shape (n, n_classes)
         """
-        check_is_fitted(self, "final_")
+        check_fitted(self, "final_")
         positive("folds", folds, whole=True, least=2)
         features = self._check(X, fitting=False)
         y = np.asarray(y)

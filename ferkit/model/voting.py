@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
-from ferkit.errors import InputError
+from ferkit.errors import InputError, check_fitted
 from ferkit.model.base import Slopes, choice
 from ferkit.model.bases import (
     FamilyModels,
@@ -107,7 +106,7 @@ class Voting(FamilyModels):
         ----------
         Shapley: A value for n-person games (1953).
         """
-        check_is_fitted(self, "bases_")
+        check_fitted(self, "bases_")
         features = self._check(X, fitting=False)
         logs = {family: self._log_proba(family, features[family]) for family in self.bases_}
         even = np.full_like(next(iter(logs.values())), -np.log(len(self.classes_)))

@@ -25,6 +25,7 @@ def build(
     input_size: int | None = 48,
     widths: Sequence[int] = WIDTHS,
     strides: Sequence[int] = STRIDES,
+    gates: bool = True,
     dropout: float = 0.3,
     extra_heads: Mapping[str, int] | Iterable[tuple[str, int]] = (),
     dtype: str = "float32",
@@ -44,6 +45,8 @@ def build(
         Channels of the stem, then of each block.
     strides : sequence of int
         Step, 1 or 2, of each block.
+    gates : bool, default=True
+        Squeeze-and-excitation in each block: better from nothing, slower to run.
     dropout : float, default=0.3
         Share of the embedding that is dropped while training.
     extra_heads : mapping of str to int, or pairs, default=()
@@ -73,7 +76,7 @@ def build(
     )(faces)
     x = make.relu(make.norm(make.conv(x, widths[0], 3, "stem_conv"), "stem_norm"), "stem_relu")
     for i, (width, stride) in enumerate(zip(widths[1:], strides, strict=True), start=1):
-        x = _block(make, x, width, stride, f"block{i}")
+        x = _block(make, x, width, stride, gates, f"block{i}")
     x = keras.layers.Activation("linear", dtype="float32", name="map")(x)
     embedding = keras.layers.GlobalAveragePooling2D(dtype="float32", name="embedding")(x)
     dropped = keras.layers.Dropout(dropout, dtype="float32", seed=seed, name="dropout")(embedding)
@@ -127,16 +130,17 @@ class _Maker:
         return self.layers.Dense(width, activation, kernel_initializer=start, dtype=dtype or self.dtype, name=name)(x)
 
 
-def _block(make: _Maker, x: Any, width: int, stride: int, name: str) -> Any:
-    """Two convolutions, channels weighted by squeeze-and-excitation, and a shortcut around them."""
+def _block(make: _Maker, x: Any, width: int, stride: int, gates: bool, name: str) -> Any:
+    """Two convolutions, channels weighted by squeeze-and-excitation where gates are asked for, and a shortcut."""
     layers = make.layers
     y = make.relu(make.norm(make.conv(x, width, 3, f"{name}_conv1", stride), f"{name}_norm1"), f"{name}_relu1")
     y = make.norm(make.conv(y, width, 3, f"{name}_conv2"), f"{name}_norm2")
-    gate = layers.GlobalAveragePooling2D(dtype=make.dtype, name=f"{name}_mean")(y)
-    gate = make.dense(gate, max(width // SQUEEZE, 1), f"{name}_squeeze", "relu")
-    gate = make.dense(gate, width, f"{name}_excite", "sigmoid")
-    gate = layers.Reshape((1, 1, width), dtype=make.dtype, name=f"{name}_spread")(gate)
-    y = layers.Multiply(dtype=make.dtype, name=f"{name}_gate")([y, gate])
+    if gates:
+        gate = layers.GlobalAveragePooling2D(dtype=make.dtype, name=f"{name}_mean")(y)
+        gate = make.dense(gate, max(width // SQUEEZE, 1), f"{name}_squeeze", "relu")
+        gate = make.dense(gate, width, f"{name}_excite", "sigmoid")
+        gate = layers.Reshape((1, 1, width), dtype=make.dtype, name=f"{name}_spread")(gate)
+        y = layers.Multiply(dtype=make.dtype, name=f"{name}_gate")([y, gate])
     if stride > 1 or x.shape[-1] != width:
         if stride > 1:
             x = layers.AveragePooling2D(stride, dtype=make.dtype, name=f"{name}_shortcut_pool")(x)

@@ -74,6 +74,7 @@ def _convert(model: Any, weights: Weights, outputs: Sequence[str], note: str) ->
     except ImportError as error:
         raise missing(error.name or "tf2onnx", "train") from error
     _tidy(proto.graph, outputs)
+    _join_pools(proto.graph)
     labels, heads = json.dumps(list(weights.labels)), json.dumps({k: list(v) for k, v in weights.heads.items()})
     size = str(weights.input_size)
     about = {"labels": labels, "heads": heads, "size": size, "ferkit": ferkit.__version__, "licence": note}
@@ -105,6 +106,25 @@ def _tidy(graph: Any, outputs: Sequence[str]) -> None:
     for port in (*graph.input, *graph.output):
         for axis, length in zip(AXES.get(port.name, ("n",)), port.type.tensor_type.shape.dim, strict=False):
             length.dim_param = axis
+
+
+def _join_pools(graph: Any) -> None:
+    """Means over 2 x 2 places, each before a convolution of one place, as one convolution: the same, and faster."""
+    from onnx.helper import make_attribute
+    from onnx.numpy_helper import from_array, to_array
+
+    arrays = {array.name: array for array in graph.initializer}
+    readers = {name: node for node in graph.node for name in node.input}
+    for pool in [node for node in graph.node if node.op_type == "AveragePool"]:
+        conv = readers[pool.output[0]]
+        if conv.op_type != "Conv" or conv.input[1] not in arrays:
+            continue
+        kernel = to_array(arrays[conv.input[1]])
+        spread = np.broadcast_to(kernel / 4, (*kernel.shape[:2], 2, 2))
+        arrays[conv.input[1]].CopyFrom(from_array(np.ascontiguousarray(spread), conv.input[1]))
+        conv.input[0] = pool.input[0]
+        _replace(conv.attribute, [make_attribute("kernel_shape", [2, 2]), make_attribute("strides", [2, 2])])
+        graph.node.remove(pool)
 
 
 def _in_order(graph: Any, outputs: Sequence[str]) -> list[Any]:

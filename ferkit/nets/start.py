@@ -7,22 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from ferkit.errors import InputError
-from ferkit.features.onnx import ASSETS
+from ferkit.features.onnx import shipped
 from ferkit.labels import canonical
 from ferkit.nets.build import build
 from ferkit.nets.weights import Weights, load_weights, take_arrays
 
-SHIPPED = ASSETS / "net.npz"
 HEAD = ("logits/kernel", "logits/bias")
 
 
 def initial(init: str | os.PathLike[str]) -> Weights:
-    """Weights of the package's own network (``'shipped'``) or of a file."""
-    if init == "shipped":
-        if not SHIPPED.is_file():
-            raise InputError(f"Got init='shipped', expected the package's weights at {SHIPPED}, which this copy lacks.")
-        return load_weights(SHIPPED)
-    path = Path(init)
+    """Weights of one of the package's own networks (``'shipped'``, ``'small'``) or of a file."""
+    own = shipped(init)
+    if own is not None and not own.with_suffix(".npz").is_file():
+        raise InputError(
+            f"Got init={init!r}, expected the package's weights at {own.with_suffix('.npz')}, which this copy lacks."
+        )
+    path = own or Path(init)
     return load_weights(path.with_suffix(".npz") if path.suffix == ".onnx" else path)
 
 
@@ -33,6 +33,7 @@ def fresh(shape: Weights, seed: int) -> Weights:
         len(shape.labels),
         widths=shape.widths,
         strides=shape.strides,
+        gates=shape.gates,
         input_size=shape.input_size,
         extra_heads=heads,
         seed=seed,

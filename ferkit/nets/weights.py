@@ -33,6 +33,7 @@ class Weights:
     arrays : dict of str to ndarray
         By Keras path, ``layer/variable``, float32.
     widths, strides : tuple of int
+    gates : bool, default=True
         See `build`.
     input_size : int, default=48
         Height and width of the faces that it was trained on, in pixels.
@@ -49,15 +50,16 @@ class Weights:
     input_size: int = 48
     seen: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     heads: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    gates: bool = True
 
     @property
     def config(self) -> dict[str, Any]:
         """Everything but the arrays, as plain JSON values."""
-        return {name: getattr(self, name) for name in ("labels", "widths", "strides", "input_size", "heads")}
+        return {name: getattr(self, name) for name in ("labels", "widths", "strides", "gates", "input_size", "heads")}
 
     def model(self, **options: Any) -> Any:
         """Keras model that holds these weights; ``options`` go to `build`."""
-        shape: dict[str, Any] = {"widths": self.widths, "strides": self.strides, "input_size": self.input_size}
+        shape: dict[str, Any] = {name: getattr(self, name) for name in ("widths", "strides", "gates", "input_size")}
         model = build(len(self.labels), **shape | options)
         put_arrays(model, self.arrays)
         return model

@@ -190,14 +190,14 @@ def fit_material(
 def seen_by_networks(pipeline: Pipeline) -> NDArray[np.uint64]:
     """Hashes of the faces that the pipeline's networks were trained on before, as far as their files say."""
     from ferkit.features import NetworkFeatures
-    from ferkit.features.onnx import SHIPPED, shipped
+    from ferkit.features.onnx import shipped
     from ferkit.nets import NetworkClassifier
     from ferkit.nets.start import initial
     from ferkit.nets.weights import load_weights
 
     union = pipeline.named_steps["features"]
     networks = [family for _, family in getattr(union, "families", []) if isinstance(family, NetworkFeatures)]
-    files = {SHIPPED if shipped(family.init) else Path(family.init) for family in networks}
+    files = {shipped(family.init) or Path(family.init) for family in networks}
     weights = sorted(file.with_suffix(".npz") for file in files)
     seen = [load_weights(file).seen for file in weights if file.is_file()]
     models = [pipeline[-1], *pipeline[-1].get_params().values()]

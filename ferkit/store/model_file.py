@@ -89,7 +89,11 @@ class Model:
             Columns follow ``labels``.
         """
         columns = {str(label): i for i, label in enumerate(self.pipeline.classes_)}
-        proba: NDArray[np.float64] = np.asarray(self.pipeline.predict_proba(X), dtype=np.float64)
+        # Step by step: what a Pipeline checks before each prediction takes as long as the fusion of one face.
+        *before, (_, last) = getattr(self.pipeline, "steps", [("model", self.pipeline)])
+        for _, step in before:
+            X = step.transform(X) if hasattr(step, "transform") else X  # "passthrough" and None have none
+        proba: NDArray[np.float64] = np.asarray(last.predict_proba(X), dtype=np.float64)
         return proba[:, [columns[label] for label in self.labels]]
 
     def seen(self, X: Any) -> tuple[int, int]:
@@ -296,7 +300,7 @@ def _warn_of_private(types: set[str], manifest: Mapping[str, Any], path: Path) -
 
 def _networks(schema: dict[str, Any], embed_shipped: bool) -> dict[str, bytes | None]:
     """Files of the networks that the pipeline names, by hash and suffix; None for one that is not put in."""
-    from ferkit.features.onnx import find, shipped
+    from ferkit.features.onnx import OWN, find, shipped
 
     names = {
         (json.loads(content[key]["content"]), suffix)
@@ -306,11 +310,9 @@ def _networks(schema: dict[str, Any], embed_shipped: bool) -> dict[str, bytes | 
         if isinstance(content.get(key), dict)
     }
     found: dict[str, bytes | None] = {name + suffix: find(name, suffix=suffix) for name, suffix in sorted(names)}
-    own = None if embed_shipped else shipped("shipped")
-    if own is not None and own.is_file():
-        data = own.read_bytes()
-        found = {name: None if content == data else content for name, content in found.items()}
-    return found
+    paths = [] if embed_shipped else [path for path in map(shipped, OWN) if path is not None and path.is_file()]
+    own = [path.read_bytes() for path in paths]
+    return {name: None if content in own else content for name, content in found.items()}
 
 
 def _about(networks: Mapping[str, bytes | None]) -> dict[str, Any]:

@@ -81,6 +81,15 @@ def test_wrong_settings():
         find_predictor("7")
 
 
+@pytest.fixture
+def asked_anew():
+    """What is installed is asked once in a process; these tests pretend that it is something else."""
+    landmarks._available.cache_clear()
+    yield
+    landmarks._available.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
 def test_without_the_package(monkeypatch):
     real = landmarks.find_spec
     monkeypatch.setattr(landmarks, "find_spec", lambda name: None if name == landmarks.PACKAGE else real("numpy"))
@@ -90,6 +99,7 @@ def test_without_the_package(monkeypatch):
         resolve("68")
 
 
+@pytest.mark.usefixtures("asked_anew")
 def test_without_dlib(monkeypatch, tmp_path):
     monkeypatch.setattr(landmarks, "find_spec", lambda name: None)
     assert resolve("auto") is None

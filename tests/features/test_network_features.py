@@ -28,7 +28,6 @@ def empty_home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(onnx_module, "_MEMORY", {})
     monkeypatch.setattr(onnx_module, "ASSETS", tmp_path / "assets")
-    monkeypatch.setattr("ferkit.features.onnx.SHIPPED", tmp_path / "assets" / "net.onnx")
     open_network.cache_clear()
     yield
     open_network.cache_clear()
@@ -432,6 +431,10 @@ def test_the_shipped_network(make, crops, tmp_path):
     (tmp_path / "assets").mkdir()
     path = make(name="assets/net.onnx")
     assert NetworkFeatures().fit(crops).network_hash_ == sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(ModelFileError, match=r"init='small'.*small\.onnx"):
+        NetworkFeatures("small").fit(crops)
+    small = make(name="assets/small.onnx")
+    assert NetworkFeatures("small").fit(crops).network_hash_ == sha256(small.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(

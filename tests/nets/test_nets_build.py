@@ -64,6 +64,13 @@ def test_default_network_has_the_size_it_says():
     assert build(7).count_params() == pytest.approx(1.65e6, rel=0.01)
 
 
+def test_without_gates_the_rest_is_the_same(model):
+    plain = take_arrays(build(3, **TINY, gates=False, extra_heads={"votes": 5}))
+    gates = {name for name in take_arrays(model) if "squeeze" in name or "excite" in name}
+    assert len(gates) == 8
+    assert set(plain) == set(take_arrays(model)) - gates
+
+
 def test_variables_stay_float32_in_bfloat16(faces):
     model = build(3, **TINY, dtype="mixed_bfloat16")
     assert {str(v.dtype) for v in model.trainable_variables} == {"float32"}

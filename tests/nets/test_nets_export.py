@@ -39,6 +39,15 @@ def test_onnx_gives_the_numbers_of_keras(weights, session):
             np.testing.assert_allclose(got, expected[name].numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_means_over_four_places_are_part_of_a_convolution(data):
+    import onnx
+
+    nodes = onnx.load_from_string(data).graph.node
+    assert "AveragePool" not in {node.op_type for node in nodes}
+    kernels = [list(a.ints) for node in nodes if node.op_type == "Conv" for a in node.attribute if a.name == "strides"]
+    assert kernels.count([2, 2]) == 4  # of each block the first convolution and the shortcut
+
+
 def test_ports_and_metadata(session):
     assert [(port.name, port.shape) for port in session.get_inputs()] == [("faces", ["n", "height", "width", 1])]
     outputs = [(port.name, port.shape) for port in session.get_outputs()]

@@ -14,7 +14,7 @@ from ferkit.nets.weights import (
 )
 
 
-def torch_state(widths, strides, heads, rng):
+def torch_state(widths, strides, heads, rng, gates=True):
     """Random state dict in PyTorch's layout, as plain arrays."""
     state = {}
 
@@ -37,8 +37,9 @@ def torch_state(widths, strides, heads, rng):
         norm(f"blocks.{i}.n1", b)
         conv(f"blocks.{i}.c2", b, b, 3)
         norm(f"blocks.{i}.n2", b)
-        dense(f"blocks.{i}.se.a", b // 8, b)
-        dense(f"blocks.{i}.se.b", b, b // 8)
+        if gates:
+            dense(f"blocks.{i}.se.a", b // 8, b)
+            dense(f"blocks.{i}.se.b", b, b // 8)
         if stride > 1 or a != b:
             conv(f"blocks.{i}.cs", b, a, 1)
             norm(f"blocks.{i}.ns", b)
@@ -72,8 +73,9 @@ def forward(state, faces, strides):
         at = f"blocks.{i}"
         y = np.maximum(norm(conv(x, f"{at}.c1", stride), f"{at}.n1"), 0)
         y = norm(conv(y, f"{at}.c2"), f"{at}.n2")
-        gate = dense(np.maximum(dense(y.mean((2, 3)), f"{at}.se.a"), 0), f"{at}.se.b")
-        y = y * expit(gate)[:, :, None, None]
+        if f"{at}.se.a.weight" in state:
+            gate = dense(np.maximum(dense(y.mean((2, 3)), f"{at}.se.a"), 0), f"{at}.se.b")
+            y = y * expit(gate)[:, :, None, None]
         if f"{at}.cs.weight" in state:
             if stride == 2:
                 n, c, h, w = x.shape
@@ -83,16 +85,17 @@ def forward(state, faces, strides):
     return [dense(x.mean((2, 3)), f"heads.{i}") for i in range(2)]
 
 
-def example(**changes):
+def example(gates=True, **changes):
     rng = np.random.default_rng(0)
-    state = torch_state((8, 8, 16, 16), (2, 2, 1), (3, 5), rng)
+    state = torch_state((8, 8, 16, 16), (2, 2, 1), (3, 5), rng, gates)
     labels = ("anger", "fear", "neutral")
-    return Weights(labels, from_torch(state), (8, 8, 16, 16), (2, 2, 1), 16, **changes), state
+    return Weights(labels, from_torch(state), (8, 8, 16, 16), (2, 2, 1), 16, gates=gates, **changes), state
 
 
-def test_keras_equals_the_network_of_the_training_script():
+@pytest.mark.parametrize("gates", [True, False])
+def test_keras_equals_the_network_of_the_training_script(gates):
     pytest.importorskip("tensorflow", reason="training networks needs the extra 'train'")
-    weights, state = example()
+    weights, state = example(gates)
     faces = np.random.default_rng(1).uniform(0, 255, (4, 1, 16, 16))
     out = weights.model(extra_heads={"votes": 5})(faces.transpose(0, 2, 3, 1).astype(np.float32), training=False)
     for name, expected in zip(("logits", "votes"), forward(state, faces, weights.strides), strict=True):
@@ -112,6 +115,19 @@ def test_weights_survive_a_file(tmp_path):
     for name, array in weights.arrays.items():
         np.testing.assert_array_equal(back.arrays[name], array)
     assert [path.name for path in tmp_path.iterdir()] == ["net.npz"]
+
+
+@pytest.mark.parametrize("gates", [True, False])
+def test_a_file_says_whether_there_are_gates(gates):
+    assert load_weights(dump_weights(example(gates)[0])).gates is gates
+
+
+def test_a_file_of_an_earlier_version_has_gates(monkeypatch):
+    config = {name: value for name, value in example()[0].config.items() if name != "gates"}
+    monkeypatch.setattr(Weights, "config", config)
+    data = dump_weights(example()[0])
+    monkeypatch.undo()
+    assert load_weights(data).gates is True
 
 
 def test_kernels_may_be_kept_in_half_the_size(tmp_path):

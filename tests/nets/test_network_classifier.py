@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from ferkit import recipe, store
 from ferkit.augment import Augment
 from ferkit.errors import DataError, InputError, MissingExtraError, ModelFileError
-from ferkit.features.onnx import OnnxNetwork
+from ferkit.features.onnx import OnnxNetwork, find
 from ferkit.files import default_folder
 from ferkit.nets import NetworkClassifier, training
 from ferkit.nets.start import changed_head, fresh
@@ -118,6 +118,15 @@ def test_opened_elsewhere_it_predicts_without_tensorflow(quick, drawn, tmp_path)
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), quick.predict_proba(drawn[0][:4]), atol=1e-6)
+
+
+def test_without_gates_it_learns_saves_and_goes_on(drawn, small, tmp_path):
+    X, y = drawn
+    first = NetworkClassifier(epochs=1, gates=False, **small).fit(X, y)
+    first.save(tmp_path / "net.npz")
+    assert not load_weights(tmp_path / "net.npz").gates
+    tuned = NetworkClassifier(epochs=1, init=tmp_path / "net.npz", **small).fit(X, y)
+    assert not any("excite" in name for name in load_weights(find(tuned.weights_hash_, suffix=".npz")).arrays)
 
 
 def test_grid_search(drawn, small):
@@ -316,6 +325,7 @@ def test_a_checkpoint_in_the_cache_folder_is_used_and_removed(drawn, small, monk
         ({"sizes": (48, 32)}, r"sizes=\(48, 32\), expected multiples of 8 of which 48, the size of the network, comes"),
         ({"sizes": (20, 48)}, r"sizes=\(20, 48\), expected multiples of 8"),
         ({"sizes": "48"}, "sizes='48'"),
+        ({"gates": "no"}, "gates='no', expected True, False or None"),
         ({"init": "none.npz"}, r"none\.npz"),
     ],
 )
@@ -326,7 +336,12 @@ def test_wrong_parameters_are_named(wrong, message, drawn):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"freeze": 9}, "freeze=9"), ({"freeze": "head"}, "freeze='head'"), ({"widths": (4, 4, 8)}, "that of init")],
+    [
+        ({"freeze": 9}, "freeze=9"),
+        ({"freeze": "head"}, "freeze='head'"),
+        ({"widths": (4, 4, 8)}, "that of init"),
+        ({"gates": False}, "gates=False, expected True, that of init"),
+    ],
 )
 def test_what_does_not_fit_init_is_named(wrong, message, drawn, small, shipped_like):
     with pytest.raises(InputError, match=message):
@@ -380,7 +395,7 @@ def test_changes_are_given_as_settings():
 
 
 def test_missing_parts_are_named(drawn, monkeypatch, tmp_path):
-    monkeypatch.setattr("ferkit.nets.start.SHIPPED", tmp_path / "net.npz")
+    monkeypatch.setattr("ferkit.features.onnx.ASSETS", tmp_path)
     with pytest.raises(InputError, match="which this copy lacks"):
         NetworkClassifier(init="shipped").fit(*drawn)
     monkeypatch.setitem(sys.modules, "tensorflow", None)

@@ -30,7 +30,8 @@ def run(script, tmp_path_factory):
     return out
 
 
-def test_keras_and_onnx_give_the_numbers_of_torch(script):
+@pytest.mark.parametrize("gates", [True, False])
+def test_keras_and_onnx_give_the_numbers_of_torch(script, gates):
     pytest.importorskip("tensorflow", reason="the other side of the comparison")
     import onnxruntime
 
@@ -38,7 +39,7 @@ def test_keras_and_onnx_give_the_numbers_of_torch(script):
     from ferkit.nets.weights import Weights
 
     torch.manual_seed(0)
-    net = script.Net((8, 16, 16, 24), (2, 1, 2)).train()
+    net = script.Net((8, 16, 16, 24), (2, 1, 2), gates=gates).train()
     with torch.no_grad():  # statistics other than 0 and 1
         net(torch.randn(64, 1, 48, 48) * 2 + 1)
     net.eval()
@@ -47,7 +48,7 @@ def test_keras_and_onnx_give_the_numbers_of_torch(script):
         expected = [out.numpy() for out in net(script.standardise(torch.from_numpy(faces)[:, None]))]
     arrays = from_torch(net.state_dict())
     heads = {"votes": script.EXPRESSIONS}
-    weights = Weights(script.FER2013, arrays, (8, 16, 16, 24), (2, 1, 2), heads=heads)
+    weights = Weights(script.FER2013, arrays, (8, 16, 16, 24), (2, 1, 2), heads=heads, gates=gates)
     batch = faces[..., None].astype(np.float32)
     got = weights.model(extra_heads={"votes": 8})(batch, training=False)
     np.testing.assert_allclose(got["logits"].numpy(), expected[0], atol=1e-4)
@@ -65,7 +66,7 @@ def test_run_writes_weights_and_the_faces_it_saw(script, run):
     for name, array in from_torch(state).items():
         np.testing.assert_array_equal(weights.arrays[name], array)
     data = load("sample")
-    twins = script.twin_rows(data.pictures, data.splits == "PublicTest")
+    twins = script.near_groups(data.pictures, held_out=data.splits == "PublicTest")[1]
     faces = data.pictures[(data.splits == "Training") & ~twins]
     np.testing.assert_array_equal(np.load(run / "seen.npy"), np.unique(face_hashes(faces)))
     np.testing.assert_array_equal(weights.seen, np.load(run / "seen.npy"))
@@ -184,5 +185,85 @@ def test_small_faces_first(script, tmp_path, capsys):
     assert set(seen) == {24, 48}
     assert seen == sorted(seen)
     with pytest.raises(SystemExit):
-        script.main(["sample", "--out", str(tmp_path), "--sizes", "48,32"])
-    assert "which comes last" in capsys.readouterr().err
+        script.main(["sample", "--out", str(tmp_path), "--sizes", "48,30"])
+    assert "expected multiples of 8 up to 48" in capsys.readouterr().err
+
+
+def test_a_network_may_be_for_small_faces(script, tmp_path):
+    script.main(["sample", "--out", str(tmp_path), *SMALL, "--sizes", "24,32", "--no-gates"])
+    weights = load_weights(tmp_path / "net.npz")
+    assert (weights.input_size, weights.gates) == (32, False)
+
+
+def test_views_are_asked_about_once_and_taken_in_turn(script, tmp_path, monkeypatch):
+    asked, steps = [], []
+
+    def taught_shares(pictures, teachers, mirror):
+        asked.append((pictures, mirror))
+        return np.eye(7, dtype=np.float32)[np.full(len(pictures), len(asked) - 1)]
+
+    def step(self, picked, g, share, size, view):
+        steps.append(view[1][picked].mean(0).argmax().item())
+        return 0.0
+
+    monkeypatch.setattr(script, "taught_shares", taught_shares)
+    monkeypatch.setattr(script.Training, "step", step)
+    more = ["--teacher", "some.onnx", "--views", "2", "--teacher-share", "0.9", "--epochs", "3", "--batch", "32"]
+    script.main(["sample", "--out", str(tmp_path), *SMALL, *more])
+    assert [mirror for _, mirror in asked] == [False, False]
+    assert not np.array_equal(asked[0][0], asked[1][0])
+    thirds = np.array_split(steps, 3)
+    assert [set(part.tolist()) for part in thirds] == [{0}, {1}, {0}]
+
+
+@pytest.fixture
+def wide(script, tmp_path):
+    """A network with statistics of its own, and the file of its weights."""
+    torch.manual_seed(1)
+    net = script.Net((16, 16, 24, 24), (2, 1, 2))
+    faces = torch.from_numpy(load("sample").pictures)[:, None]
+    with torch.no_grad():
+        for _ in range(30):
+            net(script.standardise(faces[:256]))
+    weights = script.Weights(
+        script.FER2013, from_torch(net.state_dict()), (16, 16, 24, 24), (2, 1, 2), heads={"votes": script.EXPRESSIONS}
+    )
+    script.save_weights(weights, tmp_path / "wide.npz")
+    return net.eval(), str(tmp_path / "wide.npz")
+
+
+def test_weights_are_opened_as_they_were(script, wide):
+    net, path = wide
+    x = torch.randn(4, 1, 48, 48)
+    with torch.no_grad():
+        for one, other in zip(script.opened(path)(x), net(x), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_a_shrunk_network_says_nearly_the_same(script, wide):
+    net, path = wide
+    data = script.read("sample")
+    x = script.standardise(data.faces[torch.from_numpy(data.train[:64])])
+    near = []
+    for widths in ((16, 16, 24, 24), (12, 12, 16, 16), (4, 4, 4, 4)):
+        small = script.Net(widths, (2, 1, 2), gates=False)
+        small.load_state_dict(script.shrunk(path, small, data))
+        with torch.no_grad():
+            one, other = (found[0] - found[0].mean(0) for found in (small.eval()(x), net(x)))
+        near.append(torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0).item())
+    assert near[0] > 0.99
+    assert near[0] > near[1] > max(near[2], 0.8)
+
+
+@pytest.mark.parametrize(
+    ("widths", "strides", "gates"),
+    [
+        ((16, 16, 32, 24), (2, 1, 2), False),
+        ((8, 8, 16, 16), (2, 2, 2), False),
+        ((8, 8, 16, 16), (2, 1, 2), True),
+        ((8, 8, 8, 16), (2, 1, 2), False),
+    ],
+)
+def test_what_cannot_be_shrunk_is_refused(script, wide, widths, strides, gates):
+    with pytest.raises(SystemExit, match="expected --no-gates"):
+        script.shrunk(wide[1], script.Net(widths, strides, gates=gates), script.read("sample"))
