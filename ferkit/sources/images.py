@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from ferkit.errors import InputError, PictureError
 from ferkit.pixels import grey_or_rgb
@@ -17,13 +17,20 @@ from ferkit.pixels import grey_or_rgb
 MAX_PIXELS = 50_000_000
 """Largest picture that is read, in pixels; more is refused from the header, before anything is decoded."""
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
+_AVIF = ("AVIF",) if "avif" in features.modules and features.check("avif") else ()
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM", *_AVIF)
 """Pillow's names of the formats that are read; others, such as EPS, would start programs."""
 
 SUFFIXES = frozenset(
     (
+        ".avif",
         ".bmp",
         ".gif",
+        ".heic",
+        ".heif",
+        ".jfif",
+        ".jpe",
         ".jpeg",
         ".jpg",
         ".jp2",
@@ -36,10 +43,12 @@ SUFFIXES = frozenset(
         ".webp",
     )
 )
-"""Suffixes, in lower case, that folders are searched for."""
+"""Suffixes, in lower case, that folders are searched for; HEIC is not read, but reported instead of overlooked."""
 
 BYTES = (bytes, bytearray, memoryview)
 """Types that hold the bytes of a picture's file."""
+
+_HEIC = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
@@ -159,6 +168,11 @@ def _decode(source: bytes | Image.Image, name: str, max_pixels: int, formats: Se
         raise
     except Image.UnidentifiedImageError as error:
         start = source[:12] if isinstance(source, bytes) else b""
+        if start[4:] in _HEIC:
+            raise PictureError(
+                f"Got picture={name!r} in HEIC, expected JPEG, PNG, TIFF, BMP, WebP or GIF. Export it as JPEG (or use "
+                "heif-convert), or let the phone take pictures in its most compatible format."
+            ) from error
         raise PictureError(
             f"Got picture={name!r} starting with {start!r}, expected a picture (JPEG, PNG, TIFF, BMP, WebP, GIF). "
             "It is another kind of file under this name: convert it or leave it out."

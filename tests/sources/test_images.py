@@ -41,6 +41,18 @@ def test_rgb_and_grey_files_keep_their_pixels(tmp_path, rgb):
     assert np.array_equal(read_image((tmp_path / "a.png").read_bytes()), rgb)
 
 
+@pytest.mark.skipif("AVIF" not in images.FORMATS, reason="Pillow was built without AVIF")
+def test_avif(tmp_path, rgb):
+    large = rgb.repeat(8, 0).repeat(8, 1)
+    read = read_image(saved(tmp_path / "a.avif", large, quality=95))
+    assert np.abs(read.astype(int) - large).mean() < 12
+
+
+@pytest.mark.parametrize("name", ["a.JFIF", "b.jpe", "c.heic", "d.avif"])
+def test_pictures_of_browsers_and_phones_are_not_overlooked(name):
+    assert images.is_picture_name(name)
+
+
 def test_transparency_shows_white(tmp_path):
     rgba = np.zeros((2, 2, 4), np.uint8)
     rgba[0, 0] = (255, 0, 0, 255)
@@ -141,6 +153,7 @@ def test_bad_arrays(array, message):
     [
         ("empty.png", b"", "0 bytes"),
         ("text.png", b"this is only text", "another kind of file"),
+        ("phone.heic", b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "in HEIC, expected JPEG.*Export it as JPEG"),
         ("huge.png", png_header(20_000, 20_000), "at most 50 million"),
         ("large.png", png_header(8_000, 8_000), "8000x8000 pixels, expected at most 50 million"),
         ("short.png", png_header(100, 100), "damaged or cut off"),
