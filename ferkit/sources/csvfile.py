@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -23,7 +24,9 @@ _HEADER_BYTES = 1 << 16
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[IO[bytes]]:
-    """Bytes of a CSV file, unpacked where it is gz or zip (its largest ``.csv``).
+    """Bytes of a CSV file in UTF-8, unpacked where it is gz or zip (its largest ``.csv``).
+
+    UTF-16, as spreadsheets write "Unicode text", is known by its first two bytes and recoded.
 
     Raises
     ------
@@ -41,9 +44,19 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
                 with _unzipped(raw, path) as member:
                     yield member
             else:
-                yield raw
+                yield _recoded(raw, path) if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else raw
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"Got path={str(path)!r} ({error}), expected a whole, readable CSV, gz or zip file.") from error
+
+
+def _recoded(raw: IO[bytes], path: Path) -> IO[bytes]:
+    try:
+        return io.BytesIO(raw.read().decode("utf-16").encode())
+    except UnicodeError as error:
+        raise DataError(
+            f"Got path={str(path)!r} that starts like UTF-16 and is not ({error}), expected a CSV in UTF-8 or UTF-16. "
+            "Save it again as CSV in UTF-8."
+        ) from error
 
 
 def _unzipped(raw: IO[bytes], path: Path) -> IO[bytes]:

@@ -411,6 +411,21 @@ def test_a_table_from_windows_finds_its_pictures(tmp_path):
     assert [name for name, _ in data.skipped] == ["a.csv:4"]  # the same picture again, with another label
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_table_in_utf_16_is_read(tmp_path, encoding):
+    picture(tmp_path / "m\u00fcde.png")
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    (tmp_path / "a.txt").write_bytes((mark + "image\tlabel\r\nm\u00fcde.png\thappy\r\n").encode(encoding))
+    data = load(tmp_path)
+    assert (data.names.tolist(), data.labels.tolist()) == (["m\u00fcde.png"], ["happiness"])
+
+
+def test_a_table_that_only_starts_like_utf_16(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfeimage,label\nx")
+    with pytest.raises(DataError, match="starts like UTF-16 and is not"):
+        load(tmp_path / "a.csv")
+
+
 def test_categories_that_look_like_codes_and_other_spellings(tmp_path):
     for name in ("an/1.png", "calm/1.png", "neutral/1.png", "m\u00fcde/1.png", "mu\u0308de/2.png"):
         picture(tmp_path / name)
