@@ -147,7 +147,7 @@ def open_engine(target: str | Path) -> Any:
     MissingExtraError
         SQLAlchemy is not installed.
     FerkitError
-        The address is not one, or its driver is not installed.
+        The address is not one or keeps nothing, or its driver is not installed.
     """
     try:
         from sqlalchemy import URL, create_engine, event, make_url
@@ -160,6 +160,11 @@ def open_engine(target: str | Path) -> Any:
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise FerkitError(f"Got an address ({error}), expected a database like sqlite:///readings.db.") from error
     if url.get_backend_name() == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise InputError(
+                f"Got the address {str(target)!r}, a database in memory that would be gone with this process, expected "
+                "a file like sqlite:///readings.db."
+            )
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
 

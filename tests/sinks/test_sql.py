@@ -41,6 +41,12 @@ def test_rows_come_back_as_they_went_in(tmp_path, target):
     assert all(row["at"] > 1.6e9 for row in rows)
 
 
+@pytest.mark.parametrize("target", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_database_that_keeps_nothing_is_refused(target):
+    with pytest.raises(InputError, match=r"in memory.*expected a file like sqlite:///readings\.db"):
+        sinks.make("sql", target)
+
+
 @pytest.mark.parametrize("name", ["faces.csv", "faces.jsonl", "faces.db"])
 def test_readings_are_read_back_as_a_frame_whatever_holds_them(tmp_path, name):
     path = tmp_path / name
