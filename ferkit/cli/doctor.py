@@ -154,18 +154,17 @@ def _model_file() -> str:
 def _onnx() -> str:
     import onnxruntime
 
-    from ferkit.features.onnx import OWN, OnnxNetwork, shipped
+    from ferkit.features.onnx import OnnxNetwork, shipped
 
-    paths = [path for path in map(shipped, OWN) if path is not None and path.is_file()]
-    if not paths:
+    path = shipped("shipped")
+    if path is None or not path.is_file():
         return f"{onnxruntime.__version__}, no network in this copy to run"
     import numpy as np
 
-    for path in paths:
-        network = OnnxNetwork(path)
-        lengths = [length or network.size or 1 for length in network.input_shape[1:]]
-        network.run(np.zeros((1, *lengths), np.float32))
-    return f"{onnxruntime.__version__}, ran ferkit's {'networks' if len(paths) > 1 else 'network'}"
+    network = OnnxNetwork(path)
+    lengths = [length or network.size or 1 for length in network.input_shape[1:]]
+    network.run(np.zeros((1, *lengths), np.float32))
+    return f"{onnxruntime.__version__}, ran ferkit's network"
 
 
 def _default_model() -> str:

@@ -16,7 +16,7 @@ HEAD = ("logits/kernel", "logits/bias")
 
 
 def initial(init: str | os.PathLike[str]) -> Weights:
-    """Weights of one of the package's own networks (``'shipped'``, ``'small'``) or of a file."""
+    """Weights of the package's own network (``'shipped'``) or of a file."""
     own = shipped(init)
     if own is not None and not own.with_suffix(".npz").is_file():
         raise InputError(

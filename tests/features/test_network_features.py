@@ -431,10 +431,6 @@ def test_the_shipped_network(make, crops, tmp_path):
     (tmp_path / "assets").mkdir()
     path = make(name="assets/net.onnx")
     assert NetworkFeatures().fit(crops).network_hash_ == sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(ModelFileError, match=r"init='small'.*small\.onnx"):
-        NetworkFeatures("small").fit(crops)
-    small = make(name="assets/small.onnx")
-    assert NetworkFeatures("small").fit(crops).network_hash_ == sha256(small.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
