@@ -73,7 +73,11 @@ class Gate(nn.Module):
         self.b = nn.Linear(max(channels // SQUEEZE, 1), channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.b(F.relu(self.a(x.mean((2, 3))))))[:, :, None, None]
+        return x * self.shares(x)[:, :, None, None]
+
+    def shares(self, x: Tensor) -> Tensor:
+        """How much of each channel is let through: (n, channels)."""
+        return torch.sigmoid(self.b(F.relu(self.a(x.mean((2, 3))))))
 
 
 class Block(nn.Module):
@@ -492,7 +496,7 @@ def shrunk(path: str, net: Net, data: Data) -> dict[str, Tensor]:
         outer, read_outer = _kept(maps[name], len(block.c2.weight))
         put(f"{name}.c1", f"{name}.n1", inner, read)
         gate = wide.blocks[i].se
-        scale = _mean_gate(gate, maps[f"{name}.se>"]) if isinstance(gate, Gate) else None
+        scale = gate.shares(maps[f"{name}.se>"]).mean(0) if isinstance(gate, Gate) else None
         put(f"{name}.c2", f"{name}.n2", outer, read_inner, scale)
         put(f"{name}.cs", f"{name}.ns", outer, read)
         keep, read = outer, read_outer
@@ -500,10 +504,6 @@ def shrunk(path: str, net: Net, data: Data) -> dict[str, Tensor]:
         state[f"heads.{i}.weight"] = old[f"heads.{i}.weight"] @ read.mT
         state[f"heads.{i}.bias"] = old[f"heads.{i}.bias"].clone()
     return state
-
-
-def _mean_gate(gate: Gate, x: Tensor) -> Tensor:
-    return torch.sigmoid(gate.b(F.relu(gate.a(x.mean((2, 3)))))).mean(0)
 
 
 def _kept(maps: Tensor, n: int) -> tuple[Tensor, Tensor]:

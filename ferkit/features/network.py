@@ -252,7 +252,7 @@ class NetworkFeatures(FaceFeatures):
     def _check_size(self, network: OnnxNetwork) -> None:
         """Refuse a size that the graph would not be shown."""
         lengths = self._input(network)[2:]
-        for size, _ in self._views():
+        for size in self._sizes():
             if size is not None and any(length not in (None, size) for length in lengths):
                 raise InputError(f"Got size={self.size!r} and a network for faces of {lengths}, expected size=None.")
 

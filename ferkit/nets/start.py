@@ -18,12 +18,11 @@ HEAD = ("logits/kernel", "logits/bias")
 def initial(init: str | os.PathLike[str]) -> Weights:
     """Weights of the package's own network (``'shipped'``) or of a file."""
     own = shipped(init)
-    if own is not None and not own.with_suffix(".npz").is_file():
-        raise InputError(
-            f"Got init={init!r}, expected the package's weights at {own.with_suffix('.npz')}, which this copy lacks."
-        )
     path = own or Path(init)
-    return load_weights(path.with_suffix(".npz") if path.suffix == ".onnx" else path)
+    path = path.with_suffix(".npz") if path.suffix == ".onnx" else path
+    if own is not None and not path.is_file():
+        raise InputError(f"Got init={init!r}, expected the package's weights at {path}, which this copy lacks.")
+    return load_weights(path)
 
 
 def fresh(shape: Weights, seed: int) -> Weights:
