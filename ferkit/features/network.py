@@ -46,8 +46,10 @@ class NetworkFeatures(FaceFeatures):
         Height and width of the faces shown to a graph that takes any, as ferkit's own do (multiples of 8); outputs at
         several sizes are averaged. None is what the graph insists on or, where its file says so, was trained on,
         otherwise those of the crop.
-    pool : {"mean", "flatten"}, default="mean"
-        What to do with an output of more than two axes: average over positions, or keep every number.
+    pool : {"mean", "flatten"} or int, default="mean"
+        What to do with an output of more than two axes: average over positions, keep every number, or, for a map of
+        rows and columns, average over each part of a grid of so many rows and as many columns. The map of a mirror
+        image is turned back first.
     batch_size : int, default=256
         Faces run at once.
     n_threads : int, default=1
@@ -83,7 +85,7 @@ class NetworkFeatures(FaceFeatures):
         scale: str = "raw",
         layout: str = "auto",
         size: int | Sequence[int] | None = None,
-        pool: str = "mean",
+        pool: str | int = "mean",
         batch_size: int = 256,
         n_threads: int = 1,
     ) -> None:
@@ -145,7 +147,8 @@ class NetworkFeatures(FaceFeatures):
         ndarray of shape (n, rows, cols), dtype float64, or None
             Its sum is ``transform(X)`` along the slopes, less the head's bias. The mirror image's map is turned back
             and averaged, as the outputs are. None unless the network has the outputs ``map`` and ``embedding``, its
-            mean, and the family's output is the embedding or one linear layer on it, as in ferkit's own networks.
+            mean, and the family's output is the map's mean (of all of it or of parts) or one linear layer on the
+            embedding, as in ferkit's own networks.
 
         References
         ----------
@@ -155,17 +158,27 @@ class NetworkFeatures(FaceFeatures):
         if not {"map", "embedding"} <= set(network.outputs) or self._input(network)[0] != 3:
             return None
         weights = np.asarray(slopes, dtype=np.float64)
-        if self.output_name_ != "embedding":
+        parts = (self._grid or 1) if self.output_name_ == "map" else 1
+        if self.output_name_ not in ("embedding", "map"):
             try:
                 weights = weights @ network.head(self.output_name_)[0].T
             except InputError:  # another kind of head
                 return None
+        elif self.output_name_ == "map" and self.pool == "flatten":
+            return None
+        weights = weights.reshape(len(weights), parts, parts, -1)
         found: list[NDArray[np.float64]] = []
         for size, turned in self._views():
             batch = self._batch(network, faces.crops[:, :, ::turned], size)
             maps = network.run(batch, ["map"], self.batch_size)["map"].astype(np.float64)
-            cells = np.einsum("nijc,nc->nij", maps, weights) / (maps.shape[1] * maps.shape[2])
-            found.append(cells[:, :, ::turned])
+            cells = np.einsum(
+                "nijc,nklc,ki,lj->nij",
+                maps[:, :, ::turned],
+                weights,
+                *(_area_shares(n, parts) for n in maps.shape[1:3]),
+                optimize=True,
+            )
+            found.append(cells)
         finest = max((cells.shape[1:] for cells in found), key=np.prod)
         same = [cells if cells.shape[1:] == finest else spread_cells(cells, finest) for cells in found]
         return np.asarray(np.mean(same, axis=0))
@@ -173,7 +186,16 @@ class NetworkFeatures(FaceFeatures):
     def _names(self) -> list[str]:
         if self.labels_ and len(self.labels_) == self.n_outputs_:
             return list(self.labels_)
-        return [f"{self.output_name_}{i}" for i in range(self.n_outputs_)]
+        k = self._grid
+        if k is None:
+            return [f"{self.output_name_}{i}" for i in range(self.n_outputs_)]
+        cells = [f"row{row}/col{col}" for row in range(k) for col in range(k)]
+        return [f"{cell}/{self.output_name_}{i}" for cell in cells for i in range(self.n_outputs_ // k**2)]
+
+    @property
+    def _grid(self) -> int | None:
+        """Rows and columns of parts over which a map is averaged; None for the mean of all of it or every number."""
+        return int(self.pool) if _is_length(self.pool) else None
 
     @property
     def version(self) -> str:  # type: ignore[override]
@@ -209,10 +231,26 @@ class NetworkFeatures(FaceFeatures):
     def _view(self, network: OnnxNetwork, crops: NDArray[np.uint8], size: int | None) -> NDArray[np.float32]:
         channels_at = self._input(network)[0]
         out = network.run(self._batch(network, crops, size), [self.output_name_], self.batch_size)[self.output_name_]
-        if out.ndim > 2 and self.pool == "mean":
-            features_at = 1 if channels_at == 1 and out.ndim == 4 else out.ndim - 1
+        first = channels_at == 1 and out.ndim == 4
+        if out.ndim == 4 and self.mirror:
+            half = len(out) // 2
+            out = np.concatenate([out[:half], np.flip(out[half:], 3 if first else 2)])
+        if self._grid is not None:
+            out = self._parts(np.moveaxis(out, 1, 3) if first else out, self._grid)
+        elif out.ndim > 2 and self.pool == "mean":
+            features_at = 1 if first else out.ndim - 1
             out = out.mean(axis=tuple(axis for axis in range(1, out.ndim) if axis != features_at))
         return out.reshape(len(crops), -1).astype(np.float32, copy=False)
+
+    def _parts(self, maps: NDArray[Any], k: int) -> NDArray[Any]:
+        """Means over each part of maps (n, rows, columns, channels): (n, k, k, channels)."""
+        if maps.ndim != 4 or min(maps.shape[1:3]) < k:
+            raise InputError(
+                f"Got pool={k} and the output {self.output_name_!r} of shape {maps.shape[1:]} a face, "
+                f"expected a map of at least {k} rows and columns, such as output='map'."
+            )
+        rows, columns = (_area_shares(n, k).astype(np.float32) for n in maps.shape[1:3])
+        return np.einsum("nijc,ki,lj->nklc", maps, rows, columns, optimize=True)
 
     def _batch(self, network: OnnxNetwork, crops: NDArray[np.uint8], size: int | None) -> NDArray[np.float32]:
         """Crops as the graph takes them."""
@@ -238,9 +276,11 @@ class NetworkFeatures(FaceFeatures):
         return at, int(shape[at] or 1), height, width
 
     def _check_params(self) -> None:
-        for name, known in (("scale", _SCALES), ("layout", _LAYOUTS), ("pool", _POOLS)):
+        for name, known in (("scale", _SCALES), ("layout", _LAYOUTS)):
             if getattr(self, name) not in known:
                 raise InputError(f"Got {name}={getattr(self, name)!r}, expected one of {list(known)}.")
+        if self.pool not in _POOLS and not _is_length(self.pool):
+            raise InputError(f"Got pool={self.pool!r}, expected one of {list(_POOLS)} or a whole number of at least 1.")
         for name in ("batch_size", "n_threads"):
             value = getattr(self, name)
             if not _is_length(value):
@@ -259,6 +299,12 @@ class NetworkFeatures(FaceFeatures):
 
 def _is_length(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)
+
+
+def _area_shares(n: int, parts: int) -> NDArray[np.float64]:
+    """How much each of n cells in a row is of each of so many parts of the row: (parts, n), rows summing to 1."""
+    ends, part = np.arange(n + 1) * (parts / n), np.arange(parts)[:, None]
+    return np.clip(np.minimum(ends[1:], part + 1) - np.maximum(ends[:-1], part), 0, None)
 
 
 def spread_cells(cells: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

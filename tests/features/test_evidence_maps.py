@@ -138,6 +138,27 @@ def test_the_activation_map_is_exact(faces, output, mirror, size, cells_a_side):
     assert weights.shape == (NetworkFeatures().fit(faces).transform(faces).shape[1], len(bias))
 
 
+@pytest.mark.parametrize(("pool", "size"), [("mean", None), (2, None), (2, [40, 56]), (3, 56)])
+def test_the_activation_map_of_parts_is_exact(faces, pool, size):
+    network = NetworkFeatures(output="map", pool=pool, size=size).fit(faces)
+    columns = network.transform(faces)
+    slopes = np.random.default_rng(0).normal(size=columns.shape)
+    cells = network.activation_map(faces, slopes)
+    assert cells.sum(axis=(1, 2)) == pytest.approx((columns * slopes).sum(axis=1), abs=1e-3)
+    whole = NetworkFeatures(output="map", pool="flatten").fit(faces)
+    assert whole.activation_map(faces, np.zeros((len(faces), whole.n_outputs_))) is None
+
+
+def test_evidence_stays_in_its_part(faces):
+    network = NetworkFeatures(output="map", pool=2, mirror=False).fit(faces)
+    slopes = np.zeros((len(faces), network.n_outputs_))
+    slopes[:, [name.startswith("cnn/row0/col1/") for name in network.get_feature_names_out()]] = 1
+    cells = network.activation_map(faces, slopes)
+    assert cells[:, :3, 3:].min() > 0
+    assert not cells[:, 3:].any()
+    assert not cells[:, :, :3].any()
+
+
 def test_heads_that_are_not_linear(faces):
     network = open_network(NetworkFeatures(output="logits").fit(faces).network_hash_)
     with pytest.raises(InputError, match="Got output='map', expected one linear layer on 'embedding'"):

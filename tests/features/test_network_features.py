@@ -402,6 +402,31 @@ def test_map_is_pooled_over_positions(make, crops, shape):
     np.testing.assert_allclose(out, np.repeat(2 * crops.mean((1, 2))[:, None], 3, axis=1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [("n", 3, 12, 12), ("n", 12, 12, 3)])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_map_is_pooled_over_each_part(make, crops, shape, mirror):
+    cnn = NetworkFeatures(str(make(shape=shape)), output="map", pool=3, mirror=mirror).fit(crops)
+    expected = 2 * crops.reshape(7, 3, 4, 3, 4).mean((2, 4))  # the mirror image's map is turned back
+    found = cnn.transform(crops)
+    np.testing.assert_allclose(found, np.repeat(expected.reshape(7, 9), 3, axis=1), rtol=1e-5)
+    names = list(cnn.get_feature_names_out())
+    assert [names[0], names[4], names[-1]] == ["cnn/row0/col0/map0", "cnn/row0/col1/map1", "cnn/row2/col2/map2"]
+
+
+def test_parts_share_the_cells_between_them(make, crops):
+    path = str(make(shape=("n", "h", "w", 1)))
+    found = NetworkFeatures(path, output="map", pool=2, size=[5, 12], mirror=False).fit_transform(crops)
+    small = np.stack([cv2.resize(crop, (5, 5), interpolation=cv2.INTER_AREA) for crop in crops]).astype(float)
+    fine = np.repeat(np.repeat(small, 2, 1), 2, 2)  # 10 x 10, which two parts divide
+    expected = [2 * maps.reshape(7, 2, n, 2, n).mean((2, 4)) for maps, n in ((fine, 5), (crops.astype(float), 6))]
+    np.testing.assert_allclose(found, np.mean(expected, axis=0).reshape(7, 4), rtol=1e-5)
+
+
+def test_all_of_a_mirrored_map_is_turned_back(make, crops):
+    found = NetworkFeatures(str(make()), output="map", pool="flatten").fit_transform(crops)
+    np.testing.assert_allclose(found, 2.0 * crops.reshape(7, -1))
+
+
 def test_pickled_features_find_their_network_again(make, crops):
     path = make()
     cnn = NetworkFeatures(str(path)).fit(crops)
@@ -441,6 +466,9 @@ def test_the_shipped_network(make, crops, tmp_path):
         ({"scale": "half"}, "scale='half'"),
         ({"layout": "hwc"}, "layout='hwc'"),
         ({"pool": "max"}, "pool='max'"),
+        ({"pool": 0}, "pool=0"),
+        ({"pool": 2}, r"pool=2 and the output 'embedding' of shape \(5,\) a face"),
+        ({"pool": 13, "output": "map"}, r"pool=13 and the output 'map' of shape \(12, 12, 1\) a face, .*at least 13"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"n_threads": 1.5}, "n_threads=1.5"),
         ({"size": -1}, "size=-1"),
