@@ -467,9 +467,10 @@ def test_a_network_of_another_content(named, tmp_path):
     assert not list((tmp_path / "there").rglob("*.onnx"))
 
 
-def test_a_shipped_network_may_stay_outside(named, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["net.onnx", "small.onnx"])
+def test_a_shipped_network_may_stay_outside(named, tmp_path, monkeypatch, name):
     model, _, onnx = named
-    (tmp_path / "net.onnx").write_bytes(b"a network")
+    (tmp_path / name).write_bytes(b"a network")
     monkeypatch.setattr(onnx, "ASSETS", tmp_path)
     path = store.save(model, tmp_path / "m.ferkit", embed_shipped=False)
     assert store.inspect(path)["networks"] == {

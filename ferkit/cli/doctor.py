@@ -154,17 +154,18 @@ def _model_file() -> str:
 def _onnx() -> str:
     import onnxruntime
 
-    from ferkit.features.onnx import OnnxNetwork, shipped
+    from ferkit.features.onnx import OnnxNetwork, own_files
 
-    path = shipped("shipped")
-    if path is None or not path.is_file():
+    paths = own_files()
+    if not paths:
         return f"{onnxruntime.__version__}, no network in this copy to run"
     import numpy as np
 
-    network = OnnxNetwork(path)
-    lengths = [length or network.size or 1 for length in network.input_shape[1:]]
-    network.run(np.zeros((1, *lengths), np.float32))
-    return f"{onnxruntime.__version__}, ran ferkit's network"
+    for path in paths:
+        network = OnnxNetwork(path)
+        lengths = [length or network.size or 1 for length in network.input_shape[1:]]
+        network.run(np.zeros((1, *lengths), np.float32))
+    return f"{onnxruntime.__version__}, ran {len(paths)} of ferkit's own networks"
 
 
 def _default_model() -> str:

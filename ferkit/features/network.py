@@ -30,11 +30,12 @@ class NetworkFeatures(FaceFeatures):
     Parameters
     ----------
     init : str, default="shipped"
-        "shipped" for the network inside the package, or path of an ONNX file. ``fit`` keeps a copy of that file in the
-        cache folder (``ferkit.features.onnx.remember``), so that a model finds it by hash when it has moved.
+        "shipped" for the network inside the package, "small" for the quicker one beside it, or path of an ONNX file.
+        ``fit`` keeps a copy of that file in the cache folder (``ferkit.features.onnx.remember``), so that a model finds
+        it by hash when it has moved.
     output : str or int, default="embedding"
-        Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map"; the one
-        inside the package also "votes", logits for the eight expressions of FER+.
+        Name or position of the graph's output. ferkit's networks have "logits", "embedding" and "map"; those inside
+        the package also "votes", logits for the eight expressions of FER+.
     mirror : bool, default=True
         Average the outputs of the face and of its mirror image.
     scale : {"raw", "unit", "signed", "standard", "imagenet"}, default="raw"

@@ -21,6 +21,8 @@ from ferkit.errors import InputError, ModelFileError
 from ferkit.files import default_folder, replacing
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
+OWN = {"shipped": "net.onnx", "small": "small.onnx"}
+"""The package's own networks by what ``init`` calls them."""
 
 _MEMORY: dict[str, bytes] = {}
 _DTYPES = {
@@ -32,8 +34,13 @@ _DTYPES = {
 
 
 def shipped(init: str | os.PathLike[str]) -> Path | None:
-    """File of the package's own network; None where ``init`` is a path."""
-    return ASSETS / "net.onnx" if init == "shipped" else None
+    """File of the package's own network that ``init`` names; None where it is a path."""
+    return ASSETS / OWN[str(init)] if str(init) in OWN else None
+
+
+def own_files() -> list[Path]:
+    """Files of the package's own networks, as far as this copy has them."""
+    return [path for path in (ASSETS / name for name in OWN.values()) if path.is_file()]
 
 
 def cache_folder() -> Path:

@@ -64,7 +64,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     augment : bool, Augment or mapping, default=True
         Changes to the training faces; True is ``Augment()``, a mapping its settings. Its own seed is not used, ``seed``
         is.
-    init : None, 'shipped' or path, default=None
+    init : None, 'shipped', 'small' or path, default=None
         Weights to start from: none, those of the package's network, or an ``.npz`` file of `save` (or its ONNX file
         with the ``.npz`` beside it). Where the classes differ, the head is new, but for the labels that both have.
     freeze : int or 'trunk', default=0

@@ -16,7 +16,7 @@ HEAD = ("logits/kernel", "logits/bias")
 
 
 def initial(init: str | os.PathLike[str]) -> Weights:
-    """Weights of the package's own network (``'shipped'``) or of a file."""
+    """Weights of one of the package's own networks (``'shipped'``, ``'small'``) or of a file."""
     own = shipped(init)
     path = own or Path(init)
     path = path.with_suffix(".npz") if path.suffix == ".onnx" else path

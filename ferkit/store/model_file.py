@@ -300,7 +300,7 @@ def _warn_of_private(types: set[str], manifest: Mapping[str, Any], path: Path) -
 
 def _networks(schema: dict[str, Any], embed_shipped: bool) -> dict[str, bytes | None]:
     """Files of the networks that the pipeline names, by hash and suffix; None for one that is not put in."""
-    from ferkit.features.onnx import find, shipped
+    from ferkit.features.onnx import find, own_files
 
     names = {
         (json.loads(content[key]["content"]), suffix)
@@ -310,11 +310,8 @@ def _networks(schema: dict[str, Any], embed_shipped: bool) -> dict[str, bytes | 
         if isinstance(content.get(key), dict)
     }
     found: dict[str, bytes | None] = {name + suffix: find(name, suffix=suffix) for name, suffix in sorted(names)}
-    own = None if embed_shipped else shipped("shipped")
-    if own is not None and own.is_file():
-        data = own.read_bytes()
-        found = {name: None if content == data else content for name, content in found.items()}
-    return found
+    own = [] if embed_shipped else [path.read_bytes() for path in own_files()]
+    return {name: None if content in own else content for name, content in found.items()}
 
 
 def _about(networks: Mapping[str, bytes | None]) -> dict[str, Any]:

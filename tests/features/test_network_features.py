@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from hashlib import sha256
@@ -450,12 +451,13 @@ def test_other_processes_find_the_network(make, crops):
     np.testing.assert_allclose(np.concatenate(parts), cnn.transform(crops), rtol=1e-5)
 
 
-def test_the_shipped_network(make, crops, tmp_path):
-    with pytest.raises(ModelFileError, match=r"init='shipped'.*net\.onnx"):
-        NetworkFeatures().fit(crops)
+@pytest.mark.parametrize(("init", "name"), [("shipped", "net.onnx"), ("small", "small.onnx")])
+def test_the_own_networks(make, crops, tmp_path, init, name):
+    with pytest.raises(ModelFileError, match=f"init='{init}'.*{re.escape(name)}"):
+        NetworkFeatures(init).fit(crops)
     (tmp_path / "assets").mkdir()
-    path = make(name="assets/net.onnx")
-    assert NetworkFeatures().fit(crops).network_hash_ == sha256(path.read_bytes()).hexdigest()
+    path = make(name=f"assets/{name}")
+    assert NetworkFeatures(init).fit(crops).network_hash_ == sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
