@@ -159,7 +159,7 @@ class NetworkFeatures(FaceFeatures):
         if not {"map", "embedding"} <= set(network.outputs) or self._input(network)[0] != 3:
             return None
         weights = np.asarray(slopes, dtype=np.float64)
-        parts = (self._grid or 1) if self.output_name_ == "map" else 1
+        parts = self._grid or 1  # fit allows a grid for maps only
         if self.output_name_ not in ("embedding", "map"):
             try:
                 weights = weights @ network.head(self.output_name_)[0].T
@@ -233,7 +233,7 @@ class NetworkFeatures(FaceFeatures):
         channels_at = self._input(network)[0]
         out = network.run(self._batch(network, crops, size), [self.output_name_], self.batch_size)[self.output_name_]
         first = channels_at == 1 and out.ndim == 4
-        if out.ndim == 4 and self.mirror:
+        if out.ndim == 4 and self.mirror and self.pool != "mean":  # whose mean is the same either way
             half = len(out) // 2
             out = np.concatenate([out[:half], np.flip(out[half:], 3 if first else 2)])
         if self._grid is not None:

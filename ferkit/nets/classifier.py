@@ -65,7 +65,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Changes to the training faces; True is ``Augment()``, a mapping its settings. Its own seed is not used, ``seed``
         is.
     init : None, 'shipped', 'small' or path, default=None
-        Weights to start from: none, those of the package's network, or an ``.npz`` file of `save` (or its ONNX file
+        Weights to start from: none, those of a network of the package, or an ``.npz`` file of `save` (or its ONNX file
         with the ``.npz`` beside it). Where the classes differ, the head is new, but for the labels that both have.
     freeze : int or 'trunk', default=0
         Stages that stay as ``init`` has them: the stem, then the blocks; 'trunk' is all of them and trains the head.
