@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from ferkit import store
 from ferkit.errors import ModelFileError
 from ferkit.features import HOG, FamilyUnion, FeatureCache
-from ferkit.model import LinearSVM
+from ferkit.model import RBFSVM, LinearSVM
 from ferkit.model.kernel import Machine
 from ferkit.recipe import registry
 from ferkit.records import Faces, seen_hashes
@@ -337,6 +337,31 @@ def test_what_is_not_fitted_or_no_classifier(tmp_path):
         store.save(LogisticRegression().set_params(C=(n for n in ())), tmp_path / "m.ferkit")
 
 
+def test_sparse_rows_of_ones_come_back(tmp_path):
+    rows = csr_array(np.ones((2200, 2000), np.float32))
+    model = RBFSVM(n_components=None, loss="squared", standardize=False, calibrate=False)
+    model.fit(rows[:42], LABELS).vectors_ = rows  # as of thousands of faces with equal words
+    again = store.load(store.save(model, tmp_path / "m.ferkit")).pipeline.vectors_
+    assert again.shape == rows.shape
+    assert (again.toarray() == 1).all()
+
+
+def test_what_load_would_refuse_is_not_written(saved, pipeline):
+    before = saved.read_bytes()
+    with pytest.raises(ModelFileError, match=r"manifest\.json of .* bytes, expected at most"):
+        store.save(pipeline, saved, {"note": "x" * 2**23})
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_folder_does_not_hide_a_model_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("fast").mkdir()
+    assert container.model_path("fast") == container.ASSETS / "fast.ferkit"
+    Path("default").write_bytes(b"")
+    assert container.model_path("default") == Path("default")
+
+
 def test_every_class_of_the_registry_can_be_opened():
     targets = [registry.FACES, *registry.FEATURES.values(), *registry.MODELS.values()]
     classes = [registry.resolve(target) for target in targets]
@@ -483,9 +508,10 @@ def test_a_shipped_network_may_stay_outside(named, tmp_path, monkeypatch, name):
 
 def test_what_does_not_shrink_is_not_packed(tmp_path):
     noise = np.random.default_rng(0).bytes(2**20)
-    members = {"a": noise, "b": noise[:1000] * 1000, "c": b"", "d": b"ab"}
+    large, small = container.PIPELINE, container.MANIFEST
+    members = {large: noise, small: noise[:1000] * 1000, container.FITTED: b"", container.FUSION: b"ab"}
     container.write(tmp_path / "x.ferkit", members)
     with zipfile.ZipFile(tmp_path / "x.ferkit") as archive:
         packed = {item.filename: item.compress_type == zipfile.ZIP_DEFLATED for item in archive.infolist()}
         assert {name: archive.read(name) for name in members} == members
-    assert (packed["a"], packed["b"]) == (False, True)
+    assert (packed[large], packed[small]) == (False, True)

@@ -182,9 +182,9 @@ def _report(fitted: Fitted, dataset: Dataset, metrics: dict[str, Any] | None, pa
     rows = fitted.manifest["rows"]
     click.echo(f"{dataset.kind}: {rows['train']} rows fit the model" + _more(rows["augmented"], "changed copies"))
     click.echo(
-        f"left out: {rows['twins_left_out']} near-duplicates of held-out rows"
-        + _more(rows["seen_by_a_network"], "rows that a network was trained on")
-        + _more(rows["skipped"], "pictures that cannot be read")
+        f"left out: {rows['twins_left_out']} as near-duplicates of held-out rows"
+        + _more(rows["seen_by_a_network"], "as seen by a network in its training")
+        + _more(rows["skipped"], "as pictures that cannot be read")
     )
     for line in fitted.manifest["skipped"][:5]:
         click.echo(f"  skipped {line}", err=True)

@@ -151,7 +151,7 @@ def shipped() -> dict[str, Path]:
 
 
 def _find(path: str | Path) -> Path:
-    if Path(path).exists() or Path(path).suffix:
+    if Path(path).is_file() or Path(path).suffix:
         return Path(path)
     known = shipped()
     if str(path) not in known:

@@ -26,9 +26,10 @@ NETWORK = re.compile(r"nets/([0-9a-f]{64})(\.onnx|\.npz)")
 LARGEST = {MANIFEST: 2**23, PIPELINE: 2**32, FITTED: 2**28, FUSION: 2**28}
 LARGEST_NETWORK = 2**30
 MEMBERS = 64
-RATIO = 250
-"""A member of more than 16 MiB may be this many times larger than its compressed form."""
-SAMPLES, SAMPLE, WORTH = 16, 2**14, 0.9
+LARGE, RATIO = 2**24, 250
+"""A member of more bytes than the first may be this many times larger than its compressed form."""
+SAMPLES, SAMPLE = 16, 2**14
+WORTH = 0.9
 """Pieces of a member, and their length, that say whether it is packed: when they shrink to less than this share."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SHIPPED = ("default", "fast")
@@ -41,20 +42,24 @@ def default_path() -> Path:
 
 
 def model_path(model: str | os.PathLike[str] | None) -> Path:
-    """File of a model: ``"default"`` (or None) and ``"fast"`` are inside the package, all else is a path."""
+    """File of a model: ``"default"`` (or None) and ``"fast"`` are inside the package, all else is a path.
+
+    A file of that name comes first, a folder does not.
+    """
     if model is None:
         return default_path()
     name = os.fspath(model)
-    return ASSETS / f"{name}.ferkit" if name in SHIPPED and not Path(name).exists() else Path(name)
+    return ASSETS / f"{name}.ferkit" if name in SHIPPED and not Path(name).is_file() else Path(name)
 
 
 def write(path: Path, members: Mapping[str, bytes]) -> None:
-    """Write beside the target, flush to the disk, then rename."""
+    """Write beside the target, look at it as ``load`` will, flush to the disk, then rename."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, sync=True) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for member, data in members.items():
                 archive.writestr(member, data, zipfile.ZIP_DEFLATED if _shrinks(data) else zipfile.ZIP_STORED)
+            check_members(archive, path)
     except OSError as error:
         raise ModelFileError(
             f"Got path={str(path)!r} ({error.strerror}), expected a place with enough room to write."
@@ -65,7 +70,10 @@ def _shrinks(data: bytes) -> bool:
     """Whether packing is worth its time; the numbers of large models hardly shrink."""
     step = max(1, len(data) // SAMPLES)
     sample = b"".join(data[i : i + SAMPLE] for i in range(0, len(data), step))
-    return len(zlib.compress(sample, 1)) < WORTH * len(sample)
+    share = len(zlib.compress(sample, 1)) / max(len(sample), 1)
+    if len(data) > LARGE and share < WORTH / 4:  # it may shrink to what check_ratio refuses
+        return len(zlib.compress(data)) * RATIO > 2 * len(data)
+    return share < WORTH
 
 
 def opened(path: Path) -> zipfile.ZipFile:
@@ -101,8 +109,38 @@ def check_members(archive: zipfile.ZipFile, path: Path) -> None:
 
 def check_ratio(item: zipfile.ZipInfo) -> None:
     """Refuse a member that would fill the memory from a few bytes."""
-    if item.file_size > 2**24 and item.file_size > RATIO * item.compress_size:
+    if item.file_size > LARGE and item.file_size > RATIO * item.compress_size:
         raise ValueError(f"{item.filename} of {item.file_size} bytes packed in {item.compress_size}: too dense")
+
+
+def less_dense(data: bytes) -> bytes:
+    """A ``.npz`` file as it is, or unpacked where ``check_ratio`` would refuse one of its arrays."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        try:
+            for item in archive.infolist():
+                check_ratio(item)
+        except ValueError:
+            return _stored({name: archive.read(name) for name in archive.namelist()})
+    return data
+
+
+def _stored(members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def sparse_less_dense(part: bytes) -> bytes:
+    """A pipeline part whose sparse matrices, such as rows of ones, are packed no more than ``check_ratio`` allows."""
+    with zipfile.ZipFile(io.BytesIO(part)) as archive:
+        names = archive.namelist()
+        packed = {name: archive.read(name) for name in names if name.endswith(".npz")}
+        plain = {name: less_dense(data) for name, data in packed.items()}
+        if plain == packed:
+            return part
+        return _stored({name: plain[name] if name in plain else archive.read(name) for name in names})
 
 
 def member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:

@@ -39,6 +39,7 @@ from ferkit.store.container import (
     opened,
     read_array,
     read_manifest,
+    sparse_less_dense,
     write,
 )
 from ferkit.store.reader import PROTOCOL, Reader
@@ -140,7 +141,7 @@ def save(
         The pipeline is not fitted or holds a type that ``load`` would refuse, a network is gone, or the disk is full.
     """
     path = Path(path)
-    part = _dumped(_without_cache(pipeline))
+    part = sparse_less_dense(_dumped(_without_cache(pipeline)))
     schema = _schema(part, path)
     _audit(schema, trusted, path)
     classes = getattr(pipeline, "classes_", None)

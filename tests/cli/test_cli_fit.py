@@ -166,7 +166,7 @@ def test_folders_of_pictures_with_broken_ones(run, tmp_path):
     done = run("fit", "hog_svm", *QUICK[:4], "--data", tmp_path / "faces", "-o", "m.ferkit")
     assert done.exit_code == 1, "pictures were skipped"
     assert store.load(tmp_path / "m.ferkit").labels
-    assert "1 pictures that cannot be read" in done.output
+    assert ", 1 as pictures that cannot be read" in done.output
     assert "bad.png" in done.stderr
 
 

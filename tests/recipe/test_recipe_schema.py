@@ -288,6 +288,12 @@ def test_shipped_recipes_are_short_and_right(name):
     assert recipe.load(name).name == name
 
 
+def test_a_folder_does_not_hide_a_shipped_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cnn").mkdir()
+    assert recipe.load("cnn").name == "cnn"
+
+
 def test_the_recipes_that_must_be_there():
     expected = {"hog_svm", "lbp_svm", "words_svm", "geometry_svm", "cnn", "hybrid"}
     assert {path.stem for path in (Path(schema.__file__).parents[2] / "pipelines").glob("*.yaml")} >= expected
