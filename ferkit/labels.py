@@ -11,6 +11,9 @@ EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "
 FER2013 = EXPRESSIONS[:7]
 """The seven labels of FER2013; their position is the number used in ``fer2013.csv``."""
 
+NOT_SURE = "not sure"
+"""What stands in place of a label that is not certain enough; no category may have this name."""
+
 ALIASES = {
     "angry": "anger",
     "disgusted": "disgust",

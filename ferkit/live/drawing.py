@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from ferkit.features.hog import HOG
 from ferkit.features.hog_view import hog_view
-from ferkit.labels import colour, ordered
+from ferkit.labels import NOT_SURE, colour, ordered
 from ferkit.lettering import put_text, text_width
 from ferkit.live.records import LiveReading, Moment
-from ferkit.live.smoothing import NOT_SURE
 
 DARK, GREY = (24, 24, 24), (150, 150, 150)
 

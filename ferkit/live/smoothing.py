@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import InputError
-
-NOT_SURE = "not sure"
-"""What stands in place of a label that is not certain enough."""
+from ferkit.labels import NOT_SURE
 
 TAU = 0.15
 """Seconds over which probabilities are averaged."""

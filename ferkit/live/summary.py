@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ferkit.labels import NOT_SURE
 from ferkit.live.records import Moment
-from ferkit.live.smoothing import NOT_SURE
 
 _LONGEST = 1.0
 """Seconds that one frame may stand for at most: what a camera did not show was not seen."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferkit.errors import DataError, RecipeError
-from ferkit.labels import EXPRESSIONS, ordered
+from ferkit.labels import EXPRESSIONS, NOT_SURE, ordered
 from ferkit.model.folds import fold_of
 from ferkit.recipe import registry
 from ferkit.recipe.schema import Recipe
@@ -87,7 +87,7 @@ def wanted(dataset: Dataset, recipe: Recipe) -> tuple[NDArray[np.bool_], NDArray
     if chosen == "auto":
         chosen = "PublicTest" if "PublicTest" in dataset.split_names and name != "PublicTest" else AUTO_SHARE
     if isinstance(chosen, float):
-        return train, held_out, f"{chosen:.0%} of the training rows"
+        return train, held_out, f"{100 * chosen:.3g}% of the training rows"
     chosen = _split(dataset, chosen)
     held_out = dataset.splits == chosen
     if (train & held_out).any():
@@ -253,8 +253,26 @@ def check_classes(labels: NDArray[Any], train: NDArray[np.bool_], held_out: NDAr
     if len(classes) < 2:
         got = f"1 class ({classes[0]!r})" if classes else "no rows"
         raise DataError(f"Got {got} to train on, expected at least 2 classes.")
+    _check_names(classes)
     if strange := sorted(set(labels[held_out].tolist()) - set(classes)):
         raise DataError(
             f"Got held-out rows of {strange[0]!r}, expected labels that the training rows have. "
             f"To leave them out: --set labels.{strange[0]}=drop"
+        )
+
+
+def _check_names(classes: list[str]) -> None:
+    """Refuse categories that later outputs, such as a database's columns, could not tell apart."""
+    by_lower: dict[str, str] = {}
+    for name in classes:
+        other = by_lower.setdefault(name.lower(), name)
+        if other != name:
+            raise DataError(
+                f"Got categories {other!r} and {name!r}, expected names that differ in more than their case. "
+                f"To make them one: --set labels.{name}={other}"
+            )
+    if NOT_SURE in by_lower:
+        raise DataError(
+            f"Got category {by_lower[NOT_SURE]!r}, which is what ferkit says of an uncertain face, expected another. "
+            "Rename it in the recipe's labels block."
         )

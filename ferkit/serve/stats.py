@@ -14,7 +14,7 @@ from fastapi import Query as Parameter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from ferkit.live.smoothing import NOT_SURE
+from ferkit.labels import NOT_SURE
 from ferkit.serve.api import state_of
 from ferkit.serve.problems import Problem, described
 from ferkit.serve.readings import Accepted, PostedReading, posted_rows

@@ -15,8 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, Field
 
 from ferkit.errors import FerkitError, InputError
-from ferkit.labels import ordered
-from ferkit.live.smoothing import NOT_SURE
+from ferkit.labels import NOT_SURE, ordered
 from ferkit.serve.problems import Problem
 from ferkit.sinks.sql import SqlSink, ready_table
 

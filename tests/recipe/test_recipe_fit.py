@@ -171,6 +171,18 @@ def test_labels_stand_in_messages_as_the_user_wrote_them():
         check_classes(np.append(labels, "anger"), np.arange(4) != 2, np.arange(4) == 2)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("bored", "Bored"), "Got categories 'Bored' and 'bored'.*--set labels.bored=Bored"),
+        (("fear", "Not sure"), "Got category 'Not sure', which is what ferkit says"),
+    ],
+)
+def test_names_that_outputs_could_not_tell_apart(names, message):
+    with pytest.raises(DataError, match=message):
+        check_classes(np.array(names), np.ones(2, bool), np.zeros(2, bool))
+
+
 def test_a_held_out_label_that_training_lacks(people):
     rows = (people.splits != "Training") | (people.labels != "fear")
     with pytest.raises(DataError, match=r"held-out rows of 'fear'.*--set labels.fear=drop"):
