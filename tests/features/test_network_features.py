@@ -222,6 +222,29 @@ def test_rows_of_another_shape_are_refused(make):
             network.run(np.zeros(shape, np.float32))
 
 
+def test_a_face_asked_again_for_another_output_costs_no_run(make, crops, monkeypatch):
+    path, runs, called = make(), [], OnnxNetwork._called
+    monkeypatch.setattr(OnnxNetwork, "_called", lambda *args: runs.append(len(args[1])) or called(*args))
+    batch = crops[..., None].astype(np.float32)
+    fresh = OnnxNetwork(path).run(batch)
+    network = OnnxNetwork(path)
+    for rows in (slice(3), slice(3), slice(3, 7), slice(3)):
+        for name in ("logits", "map", "logits"):
+            np.testing.assert_allclose(network.run(batch[rows], [name])[name], fresh[name][rows], rtol=1e-5)
+    assert runs == [7, 3, 3, 4]  # of all outputs; logits; both, kept; both of other rows
+    some = batch[:3].copy()
+    network.run(some, ["map"])
+    some += 1  # what was kept is a copy
+    assert not np.allclose(network.run(some, ["map"])["map"], fresh["map"][:3])
+    runs.clear()
+    many = np.repeat(batch, 10, axis=0)
+    for name in ("logits", "map"):
+        network.run(many, [name])
+    assert runs == [70, 70]
+    network.run(many[:7], ["logits"])["logits"][:] = 0  # what comes back is the caller's own
+    np.testing.assert_allclose(network.run(many[:7], ["logits"])["logits"], fresh["logits"][:1].repeat(7, 0), rtol=1e-5)
+
+
 def test_pickle_holds_no_weights(make, crops, tmp_path):
     path = make()
     network = OnnxNetwork(path)
