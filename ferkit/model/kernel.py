@@ -32,11 +32,12 @@ _NODES = 24
 
 
 class Machine(NamedTuple):
-    """Margins are ``kernel(X, vectors) @ weights + intercept``."""
+    """Margins are ``kernel(X, vectors) @ weights + intercept``; squared norms of the vectors, where they are at hand."""
 
     vectors: Any
     weights: Array
     intercept: Array
+    lengths: Array | None = None
 
 
 class RBFSVM(FaceClassifier):
@@ -82,6 +83,8 @@ class RBFSVM(FaceClassifier):
     ----------
     vectors_ : ndarray or csr_array of shape (n_vectors, n_components)
         Support vectors, landmarks or all training rows after scaling and reduction.
+    lengths_ : ndarray of shape (n_vectors,)
+        Squared norms of the vectors; to work them out for each face would take as long as the rest of the kernel.
     dual_coef_ : ndarray of shape (n_vectors, n_classes)
         Logits are ``kernel(X, vectors_) @ dual_coef_ + intercept_``.
     intercept_ : ndarray of shape (n_classes,)
@@ -152,12 +155,12 @@ class RBFSVM(FaceClassifier):
             held_out, known = out_of_fold(codes, fold, margins, k)
             stretch, shift = fit_vector(held_out[known], codes[known], weights[known])
         machine = self._machine(reduced, codes, weights, kernel)
-        self.vectors_ = machine.vectors
+        self.vectors_, self.lengths_ = machine.vectors, _norms(machine.vectors)
         self.dual_coef_ = (machine.weights * stretch).astype(reduced.dtype)
         self.intercept_ = (machine.intercept * stretch + shift).astype(reduced.dtype)
 
     def _logits(self, X: Features) -> Array:
-        machine = Machine(self.vectors_, self.dual_coef_, self.intercept_)
+        machine = Machine(self.vectors_, self.dual_coef_, self.intercept_, self.lengths_)
         matrix = join(X)
         starts = range(0, matrix.shape[0], ROWS)
         parts = [self._reduce(apply_scaling(matrix[i : i + ROWS], self.mean_, self.scale_)) for i in starts]
@@ -178,7 +181,7 @@ class RBFSVM(FaceClassifier):
         """
         cross = rows @ self.vectors_.T
         cross = np.asarray(cross.toarray() if sparse.issparse(cross) else cross, dtype=np.float64)
-        length, lengths = _norms(rows).astype(np.float64)[:, None], _norms(self.vectors_).astype(np.float64)
+        length, lengths = _norms(rows).astype(np.float64)[:, None], self.lengths_.astype(np.float64)
         still, moving = np.zeros_like(cross), np.zeros_like(cross)
         for node, share in zip(*np.polynomial.legendre.leggauss(_NODES), strict=True):
             t = (node + 1) / 2
@@ -292,14 +295,18 @@ class RBFSVM(FaceClassifier):
         if kernel is not None:
             return np.asarray(kernel @ machine.weights + machine.intercept)
         starts = range(0, X.shape[0], ROWS)
-        kernels = (self._kernel(X[i : i + ROWS], machine.vectors) for i in starts)
+        kernels = (self._kernel(X[i : i + ROWS], machine.vectors, machine.lengths) for i in starts)
         return np.concatenate([kernel @ machine.weights + machine.intercept for kernel in kernels])
 
-    def _kernel(self, A: Any, B: Any) -> Array:
+    def _kernel(self, A: Any, B: Any, lengths: Array | None = None) -> Array:
+        """Kernel of all rows of A with all of B, worked out in one array; squared norms of B where they are known."""
         cross = A @ B.T
-        cross = cross.toarray() if sparse.issparse(cross) else cross
-        distance = _norms(A)[:, None] + _norms(B) - 2 * cross
-        return np.asarray(np.exp(-self.gamma * np.maximum(distance, 0)))
+        cross = np.asarray(cross.toarray() if sparse.issparse(cross) else cross)
+        cross *= 2 * self.gamma
+        cross -= self.gamma * _norms(A)[:, None]
+        cross -= self.gamma * (_norms(B) if lengths is None else lengths)
+        np.minimum(cross, 0, out=cross)
+        return np.asarray(np.exp(cross, out=cross))
 
     def _check_params(self) -> None:
         positive("C", self.C)
