@@ -23,7 +23,7 @@ ALLOWED = {
     "features": BASE,
     "augment": BASE,
     "sinks": BASE,
-    "nets": BASE | {"augment", "features"},
+    "nets": BASE | {"augment", "features", "model"},
     "model": BASE,
     "figures": BASE,
 }

@@ -32,7 +32,7 @@ _NODES = 24
 
 
 class Machine(NamedTuple):
-    """Margins are ``kernel(X, vectors) @ weights + intercept``; squared norms of the vectors, where they are at hand."""
+    """Margins are ``kernel(X, vectors) @ weights + intercept``; ``lengths`` are the squared norms of the vectors."""
 
     vectors: Any
     weights: Array
@@ -201,7 +201,8 @@ class RBFSVM(FaceClassifier):
         else:
             from sklearn.decomposition import PCA
 
-            axes = PCA(kept, svd_solver="auto", random_state=self.seed).fit(scaled).components_
+            with np.errstate(invalid="ignore"):  # shares of no variance, where all columns are constant
+                axes = PCA(kept, svd_solver="auto", random_state=self.seed).fit(scaled).components_
         return np.asarray(axes, dtype=scaled.dtype)
 
     def _reduce(self, scaled: Any) -> Any:

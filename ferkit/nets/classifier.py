@@ -14,8 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
@@ -25,6 +24,7 @@ from ferkit.errors import InputError, check_flags
 from ferkit.features.onnx import find, open_network, remember
 from ferkit.files import can_write, writable_folder, write_whole
 from ferkit.labels import canonical
+from ferkit.model.calibration import fit_temperature
 from ferkit.nets.backend import keras as load_keras
 from ferkit.nets.build import STRIDES, WIDTHS
 from ferkit.nets.export import to_onnx
@@ -208,7 +208,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self._keep(replace(start, arrays=arrays, seen=self.seen_, heads={}))
         self.temperature_ = 1.0
         if held.any():
-            self.temperature_ = _temperature(self._logits(faces[held]), codes[held])
+            self.temperature_ = fit_temperature(self._logits(faces[held]), codes[held])
         if checkpoint is not None and self.checkpoint == "cache":
             checkpoint.unlink(missing_ok=True)
         return self
@@ -463,12 +463,3 @@ def _held_out(codes: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bo
         rows = rng.permutation(np.flatnonzero(codes == code))
         held[rows[: min(round(share * len(rows)), len(rows) - 1)]] = True
     return held
-
-
-def _temperature(logits: NDArray[np.float32], codes: NDArray[np.intp]) -> float:
-    """Temperature with the least log loss (Guo et al., 2017)."""
-
-    def loss(log: float) -> float:
-        return -float(log_softmax(logits / np.exp(log), axis=1)[np.arange(len(codes)), codes].mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))

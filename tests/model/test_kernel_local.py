@@ -93,6 +93,13 @@ def test_it_bends_where_a_line_cannot():
     assert model.vectors_.shape == (60, 2)
 
 
+@pytest.mark.parametrize("settings", [{}, {"loss": "squared"}, {"n_components": None}])
+def test_columns_that_say_nothing(settings):
+    y = np.repeat(["a", "b", "b"], 20)
+    proba = RBFSVM(**settings).fit(np.ones((60, 3)), y).predict_proba(np.ones((1, 3)))
+    np.testing.assert_allclose(proba, [[1 / 3, 2 / 3]], atol=0.05)
+
+
 def test_probabilities_are_worth_the_name():
     X, y = make_classification(1600, 10, n_informative=5, n_classes=3, class_sep=0.6, flip_y=0.2, random_state=2)
     model = RBFSVM(10, n_components=None).fit(X[:800], y[:800])

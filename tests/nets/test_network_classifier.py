@@ -14,7 +14,8 @@ from ferkit.augment import Augment
 from ferkit.errors import DataError, InputError, MissingExtraError, ModelFileError
 from ferkit.features.onnx import OnnxNetwork, find
 from ferkit.files import default_folder
-from ferkit.nets import NetworkClassifier, training
+from ferkit.model.calibration import fit_temperature
+from ferkit.nets import NetworkClassifier, classifier, training
 from ferkit.nets.start import changed_head, fresh
 from ferkit.nets.weights import Weights, load_weights, save_weights
 from ferkit.records import Faces, face_hashes
@@ -66,6 +67,14 @@ def test_answers_agree_with_each_other(fitted, drawn):
     np.testing.assert_array_equal(fitted.predict(X[:9]), fitted.classes_[shares.argmax(1)])
     assert 0 < fitted.temperature_ != 1
     assert fitted.predict_proba(X[:0]).shape == (0, 3)
+
+
+def test_the_temperature_is_that_of_the_rows_held_out(fitted, drawn):
+    X, y = drawn
+    codes = np.searchsorted(fitted.classes_, y)
+    held = classifier._held_out(codes, fitted.validation_share, fitted.seed)
+    expected = fit_temperature(fitted.decision_function(X[held]), codes[held])
+    assert fitted.temperature_ == pytest.approx(expected, rel=1e-3)
 
 
 def test_mirror_averages_both_views(fitted, drawn):
