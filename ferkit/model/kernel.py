@@ -74,6 +74,9 @@ class RBFSVM(FaceClassifier):
         Folds whose held-out margins fit the calibration.
     class_weight : dict, "balanced" or None, default=None
         Weight of the rows of each class.
+    compact : bool, default=False
+        Round the rows that are compared with to 16 bits, so that a model file keeps them in half the room. Sparse rows
+        stay as they are.
     cache_size : float, default=500
         Megabytes for ``SVC``'s kernel rows.
     seed : int, default=0
@@ -118,6 +121,7 @@ class RBFSVM(FaceClassifier):
         calibrate: bool = True,
         calibration_folds: int = 3,
         class_weight: Any = None,
+        compact: bool = False,
         cache_size: float = 500,
         seed: int = 0,
     ) -> None:
@@ -130,6 +134,7 @@ class RBFSVM(FaceClassifier):
         self.calibrate = calibrate
         self.calibration_folds = calibration_folds
         self.class_weight = class_weight
+        self.compact = compact
         self.cache_size = cache_size
         self.seed = seed
 
@@ -140,6 +145,8 @@ class RBFSVM(FaceClassifier):
         scaled = apply_scaling(matrix, self.mean_, self.scale_)
         self.components_ = self._axes(scaled)
         reduced = self._reduce(scaled)
+        if self.compact and not sparse.issparse(reduced):
+            reduced = reduced.astype(np.float16).astype(reduced.dtype)
         weights = row_weights(self.class_weight, self.classes_[codes])
         kernel = self._all_pairs(reduced) if self.loss == "squared" else None
         k = len(self.classes_)
@@ -158,6 +165,17 @@ class RBFSVM(FaceClassifier):
         self.vectors_, self.lengths_ = machine.vectors, _norms(machine.vectors)
         self.dual_coef_ = (machine.weights * stretch).astype(reduced.dtype)
         self.intercept_ = (machine.intercept * stretch + shift).astype(reduced.dtype)
+
+    def __getstate__(self) -> Any:
+        state = dict(super().__getstate__())
+        if self.compact and isinstance(state.get("vectors_"), np.ndarray):
+            state["vectors_"] = self.vectors_.astype(np.float16)  # exactly: they were rounded at fit
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.compact and isinstance(state.get("vectors_"), np.ndarray):
+            self.vectors_ = self.vectors_.astype(self.dual_coef_.dtype)
 
     def _logits(self, X: Features) -> Array:
         machine = Machine(self.vectors_, self.dual_coef_, self.intercept_, self.lengths_)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -98,6 +100,21 @@ def test_columns_that_say_nothing(settings):
     y = np.repeat(["a", "b", "b"], 20)
     proba = RBFSVM(**settings).fit(np.ones((60, 3)), y).predict_proba(np.ones((1, 3)))
     np.testing.assert_allclose(proba, [[1 / 3, 2 / 3]], atol=0.05)
+
+
+@pytest.mark.parametrize("settings", [{}, {"loss": "squared"}, {"landmarks": 20}])
+def test_compact_rows_give_the_same_answers_when_they_come_back(settings):
+    X, y = make_classification(300, 10, n_informative=5, n_classes=3, random_state=1)
+    exact = RBFSVM(**settings).fit(X, y)
+    model = RBFSVM(compact=True, **settings).fit(X, y)
+    text = pickle.dumps(model)
+    again = pickle.loads(text)  # noqa: S301
+    assert again.vectors_.dtype == model.vectors_.dtype == np.float64
+    np.testing.assert_array_equal(again.decision_function(X), model.decision_function(X))
+    np.testing.assert_allclose(model.predict_proba(X), exact.predict_proba(X), atol=0.05)
+    assert len(text) < len(pickle.dumps(exact)) - 5 * model.vectors_.size
+    rows = RBFSVM(compact=True, n_components=None, **settings).fit(sparse.csr_array(X), y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(rows)).predict(X[:9]), rows.predict(X[:9]))  # noqa: S301
 
 
 def test_probabilities_are_worth_the_name():
