@@ -13,10 +13,10 @@ from sklearn.utils.extmath import randomized_svd
 from ferkit.errors import InputError
 from ferkit.model.base import FaceClassifier, Slopes, by_family, choice, join, positive, row_weights
 from ferkit.model.calibration import fit_vector
-from ferkit.model.cholesky import factorise, solve_positive
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.model.solver import SquaredHinge, minimise
+from ferkit.model.systems import factorise, solve_positive
 from ferkit.records import Features
 
 Array = NDArray[Any]
@@ -49,8 +49,8 @@ class RBFSVM(FaceClassifier):
     By default scikit-learn's ``SVC`` is fitted on all rows, and the margin of a class is the mean of its one-vs-one
     margins. The support vectors, most of the training rows, are part of the model. With ``landmarks`` the kernel is
     compared with that many training rows only (Nystroem's approximation) and a linear SVM is fitted on top: time and
-    size then grow linearly. With ``loss="squared"`` errors count by their square (least-squares SVM): one Cholesky
-    factorisation of all rows' kernel, 4 n² bytes (7 n² while three folds are calibrated), gives every class at once,
+    size then grow linearly. With ``loss="squared"`` errors count by their square (least-squares SVM): one system
+    of all rows' kernel, 4 n² bytes (7 n² while three folds are calibrated), gives every class at once,
     where ``SVC`` takes hours; every training row is part of the model.
 
     Parameters
