@@ -94,6 +94,8 @@ def conjugate_gradients(
 ) -> NDArray[Any] | None:
     """Solution of ``matrix @ x = targets``, or None where so many steps are not enough.
 
+    None, too, where some of the matrix is seen not to be positive definite.
+
     Parameters
     ----------
     matrix : ndarray of shape (n, n)
@@ -109,7 +111,10 @@ def conjugate_gradients(
         Residuals are 1e-5 of the targets in single precision, 1e-10 in double precision.
     """
     dtype = matrix.dtype
-    precondition = _preconditioner(matrix, landmarks)
+    try:
+        precondition = _preconditioner(matrix, landmarks)
+    except np.linalg.LinAlgError:
+        return None
     # right sides as rows: OpenBLAS multiplies few rows by a large matrix faster than that matrix by few columns
     residual = np.array(targets.T, dtype=dtype, order="C")
     found, direction = np.zeros_like(residual), precondition(residual)

@@ -59,6 +59,5 @@ def test_a_large_system_without_convergence_is_factorised(monkeypatch):
 def test_gradients_leave_what_is_not_positive_definite():
     matrix = np.diag(np.r_[-1.0, np.ones(50)])
     targets = np.r_[1.0, np.zeros(50)][:, None]
-    with pytest.raises(np.linalg.LinAlgError):
-        conjugate_gradients(matrix, targets, landmarks=51)
+    assert conjugate_gradients(matrix, targets, landmarks=51) is None
     assert conjugate_gradients(matrix, targets, landmarks=1) is None
