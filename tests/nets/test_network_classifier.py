@@ -259,6 +259,7 @@ def test_a_name_with_a_dot_is_kept_whole(quick, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{n}.{s}" for n in stems for s in ("npz", "onnx")]
 
 
+@pytest.mark.filterwarnings("ignore:.* argument '___pyct_anno':DeprecationWarning")  # TensorFlow's, on Python 3.13
 def test_a_full_disk_costs_the_checkpoint_and_not_the_training(drawn, small, monkeypatch):
     def full(path, content):
         raise DataError(f"Got {path} that cannot be written (No space left on device), expected a place with room.")
