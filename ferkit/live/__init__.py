@@ -1,10 +1,11 @@
 """Live: steady expressions on a camera, a stream or a video."""
 
+from ferkit.labels import NOT_SURE
 from ferkit.live.capture import Capture
 from ferkit.live.predictor import LivePredictor
 from ferkit.live.recording import Recording
 from ferkit.live.records import LiveReading, Moment, columns
-from ferkit.live.smoothing import NOT_SURE, Smoother
+from ferkit.live.smoothing import Smoother
 from ferkit.live.summary import Summary
 from ferkit.live.watching import Watch, watch
 

@@ -33,7 +33,7 @@ from ferkit.store.container import (
     PIPELINE,
     array_bytes,
     check_members,
-    check_ratio,
+    check_sparse,
     member,
     model_path,
     opened,
@@ -248,19 +248,13 @@ def _schema(part: bytes, path: Path) -> dict[str, Any]:
                 if item.compress_type != zipfile.ZIP_STORED:
                     raise ValueError(f"compressed member {item.filename}")
                 if item.filename.endswith(".npz"):
-                    _check_sparse(archive.read(item))
+                    check_sparse(archive.read(item))
             schema = json.loads(archive.read("schema.json"))
         if not isinstance(schema, dict):
             raise ValueError("a table of contents that is not one")
     except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError) as error:
         raise ModelFileError(f"Got {path} with a damaged pipeline part ({error}).") from error
     return schema
-
-
-def _check_sparse(data: bytes) -> None:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for item in archive.infolist():
-            check_ratio(item)
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
