@@ -68,8 +68,8 @@ class Journal:
     --------
     >>> from ferkit.sinks import SqlSink
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     journal = Journal(SqlSink(f"{folder}/readings.db"))
+    >>> with tempfile.TemporaryDirectory() as folder, SqlSink(f"{folder}/readings.db") as store:
+    ...     journal = Journal(store)
     ...     journal.start()
     ...     journal.add([{"source": "entrance", "label": "happiness"}])
     ...     journal.close()

@@ -195,6 +195,7 @@ class ReadingStore:
             index = Index("readings_by_time", *(self._table.c[name] for name in _INDEX))
             index.create(self.engine, checkfirst=True)
         except SQLAlchemyError as error:
+            self.engine.dispose()
             reason = str(getattr(error, "orig", None) or error)
             raise InputError(f"Got store={self.name!r}, expected a database that can be written: {reason}.") from error
 
