@@ -1,6 +1,7 @@
-"""Fit the models that ship: python tools/make_default.py fer2013.csv.gz writes default.ferkit and fast.ferkit.
+"""Fit the models that ship: python tools/make_default.py fer2013.csv.gz [CACHE] writes default.ferkit and fast.ferkit.
 
 They go to ferkit/assets. The network lies beside them in the package, so it is left out of the model files.
+Features are kept in the folder CACHE, where one is given.
 """
 
 import sys
@@ -12,9 +13,9 @@ from ferkit.cli.fit import metrics_of
 ROOT = Path(__file__).resolve().parents[1]
 
 if __name__ == "__main__":
-    data = sources.load(sys.argv[1])
+    data, cache = sources.load(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
     for name in ("default", "fast"):
-        fitted = recipe.fit(recipe.load(ROOT / "pipelines" / f"{name}.yaml"), data, jobs=2)
+        fitted = recipe.fit(recipe.load(ROOT / "pipelines" / f"{name}.yaml"), data, jobs=2, cache=cache)
         metrics = metrics_of(fitted)
         fitted.save(ROOT / "ferkit" / "assets" / f"{name}.ferkit", metrics, embed_shipped=False)
         if metrics:

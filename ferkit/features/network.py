@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import cv2
@@ -250,8 +251,10 @@ class NetworkFeatures(FaceFeatures):
                 f"Got pool={k} and the output {self.output_name_!r} of shape {maps.shape[1:]} a face, "
                 f"expected a map of at least {k} rows and columns, such as output='map'."
             )
-        rows, columns = (_area_shares(n, k).astype(np.float32) for n in maps.shape[1:3])
-        return np.einsum("nijc,ki,lj->nklc", maps, rows, columns, optimize=True)
+        n, height, width, channels = maps.shape
+        rows, columns = (_area_shares(length, k).astype(np.float32) for length in (height, width))
+        bands = rows @ maps.reshape(n, height, width * channels)
+        return np.asarray(columns @ bands.reshape(n * k, width, channels)).reshape(n, k, k, channels)
 
     def _batch(self, network: OnnxNetwork, crops: NDArray[np.uint8], size: int | None) -> NDArray[np.float32]:
         """Crops as the graph takes them."""
@@ -302,10 +305,13 @@ def _is_length(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)
 
 
+@lru_cache
 def _area_shares(n: int, parts: int) -> NDArray[np.float64]:
     """How much each of n cells in a row is of each of so many parts of the row: (parts, n), rows summing to 1."""
     ends, part = np.arange(n + 1) * (parts / n), np.arange(parts)[:, None]
-    return np.clip(np.minimum(ends[1:], part + 1) - np.maximum(ends[:-1], part), 0, None)
+    shares = np.clip(np.minimum(ends[1:], part + 1) - np.maximum(ends[:-1], part), 0, None)
+    shares.flags.writeable = False  # every caller gets the same array
+    return np.asarray(shares)
 
 
 def spread_cells(cells: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

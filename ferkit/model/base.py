@@ -166,6 +166,8 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
 
     def _check(self, X: Any, *, fitting: bool) -> Features:
         if not isinstance(X, Features):
+            if not fitting and self._as_seen(X):
+                return self._split(X)
             matrix = _sorted(validate_data(self, X, reset=fitting, accept_sparse="csr", dtype=DTYPES))
             if fitting:
                 self.families_ = {"features": int(matrix.shape[1])}
@@ -180,6 +182,11 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
             raise InputError(f"Got families {found}, expected {self.families_}, as seen at fit.")
         return Features({name: blocks[name] for name in self.families_}, X.names)
 
+    def _as_seen(self, matrix: Any) -> bool:
+        """Whether a matrix is like that of the fit, so that scikit-learn would have nothing to say."""
+        unnamed = not hasattr(self, "feature_names_in_")
+        return unnamed and _is_plain(matrix) and bool(matrix.shape[1] == self.n_features_in_)
+
     def _split(self, matrix: Any) -> Features:
         """Families as column ranges of a joined matrix."""
         ends = np.cumsum([0, *self.families_.values()]).tolist()
@@ -193,10 +200,15 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _block(block: Any, name: str) -> Any:
-    plain = type(block) is np.ndarray and block.ndim == 2 and block.dtype in DTYPES and block.size > 0
-    if plain and np.isfinite(block).all():  # nothing to refuse: the full check takes longer than a small model
+    if _is_plain(block):
         return block
     return _sorted(check_array(block, accept_sparse="csr", dtype=DTYPES, input_name=f"family {name!r}"))
+
+
+def _is_plain(matrix: Any) -> bool:
+    """Whether there is nothing to refuse or to change: the full check takes longer than a small model."""
+    plain = type(matrix) is np.ndarray and matrix.ndim == 2 and matrix.dtype in DTYPES and matrix.size > 0
+    return plain and bool(np.isfinite(matrix).all())
 
 
 def _sorted(matrix: Any) -> Any:
