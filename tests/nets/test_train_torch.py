@@ -1,6 +1,7 @@
 """The PyTorch training script: its network is ferkit's, and a small run of it writes what it says."""
 
 import importlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ SMALL = ["--widths", "8,8,16", "--strides", "2,2", "--epochs", "2", "--threads",
 
 
 @pytest.fixture(scope="module")
-def script():
+def script(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(TOOLS)
+        patch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield importlib.import_module("train_torch")
 
 
@@ -267,3 +269,41 @@ def test_a_shrunk_network_says_nearly_the_same(script, wide):
 def test_what_cannot_be_shrunk_is_refused(script, wide, widths, strides, gates):
     with pytest.raises(SystemExit, match="expected --no-gates"):
         script.shrunk(wide[1], script.Net(widths, strides, gates=gates), script.read("sample"))
+
+
+compiles = pytest.mark.skipif(
+    not (shutil.which("ninja") and shutil.which("c++")), reason="the transforms need a C++ compiler and ninja"
+)
+
+
+@compiles
+@pytest.mark.parametrize("side", [5, 8, 10, 24])
+def test_minimal_filtering_gives_the_convolution_and_its_gradients(script, side):
+    winograd = importlib.import_module("winograd")
+    torch.manual_seed(0)
+    x = torch.randn(3, 16, side, side + 1).contiguous(memory_format=torch.channels_last).requires_grad_()
+    fast, found = winograd.Conv3x3(16, 24), []
+    for convolve in (lambda: fast(x), lambda: torch.nn.functional.conv2d(x, fast.weight, padding=1)):
+        y = convolve()
+        (y * torch.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
+        found.append([y.detach(), x.grad, fast.weight.grad])
+        x.grad = fast.weight.grad = None
+    for one, other in zip(*found, strict=True):
+        assert (one - other).abs().max() < 2e-5 * other.abs().max()
+
+
+@compiles
+def test_a_network_with_minimal_filtering_is_the_same_network(script):
+    torch.manual_seed(0)
+    plain, fast = (script.Net((8, 16, 16, 24), (2, 1, 2), winograd=on).eval() for on in (False, True))
+    fast.load_state_dict(plain.state_dict())
+    x = torch.randn(4, 1, 48, 48)
+    with torch.no_grad():
+        for one, other in zip(plain(x), fast(x), strict=True):
+            assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_minimal_filtering_needs_full_vectors(script):
+    winograd = importlib.import_module("winograd")
+    with pytest.raises(ValueError, match=r"Got 16 and 20 channels, expected multiples of 8\."):
+        winograd.Conv3x3(16, 20)
