@@ -649,8 +649,8 @@ def main(argv: list[str] | None = None) -> None:
     add(
         "--winograd",
         action="store_true",
-        help="multiply less in 3x3 convolutions (see winograd.py): 1.4 times faster on a processor without bfloat16; "
-        "widths must be multiples of 8",
+        help="multiply less in 3x3 convolutions (see winograd.py): 1.2 to 1.6 times faster on a processor without "
+        "bfloat16; widths must be multiples of 8",
     )
     add("--export", metavar="FILE", help="only export this state dict or checkpoint; with the faces it saw")
     add("--keep", choices=("net", "average"), default="net", help="weights to export: the last, or their average")

@@ -11,51 +11,39 @@ MATRICES
 // y = L x L', with L of R rows and S columns known when this is compiled
 template <class L, int R, int S> inline __attribute__((always_inline)) void sandwich(const V (&x)[S][S], V (&y)[R][R]) {
   V half[R][S];
-UNROLL   for (int r = 0; r < R; r++)
-UNROLL     for (int s = 0; s < S; s++) {
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int s = 0; s < S; s++) {
       V sum = {};
-UNROLL       for (int k = 0; k < S; k++) if (L::at[r][k] != 0) sum += L::at[r][k] * x[k][s];
+      UNROLL for (int k = 0; k < S; k++) if (L::at[r][k] != 0) sum += L::at[r][k] * x[k][s];
       half[r][s] = sum;
     }
-UNROLL   for (int r = 0; r < R; r++)
-UNROLL     for (int q = 0; q < R; q++) {
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int q = 0; q < R; q++) {
       V sum = {};
-UNROLL       for (int k = 0; k < S; k++) if (L::at[q][k] != 0) sum += L::at[q][k] * half[r][k];
+      UNROLL for (int k = 0; k < S; k++) if (L::at[q][k] != 0) sum += L::at[q][k] * half[r][k];
       y[r][q] = sum;
     }
 }
 
-// patches of S x S of an image, one every M, as rows (tiles, c) of R x R planes
-template <class L, int M, int R, int S>
-void gather(const float* image, int64_t width, float* planes, int64_t stride, int64_t down, int64_t across, int64_t c) {
-  for (int64_t i = 0; i < down; i++)
-    for (int64_t j = 0; j < across; j++)
-      for (int64_t k = 0; k < c; k += 8) {
-        V x[S][S], y[R][R];
-        const float* from = image + (i * M * width + j * M) * c + k;
-        float* to = planes + (i * across + j) * c + k;
-        UNROLL for (int u = 0; u < S; u++)
-          UNROLL for (int v = 0; v < S; v++) x[u][v] = *(const V*)(from + (u * width + v) * c);
-        sandwich<L, R, S>(x, y);
-        UNROLL for (int u = 0; u < R; u++)
-          UNROLL for (int v = 0; v < R; v++) *(V*)(to + (u * R + v) * stride) = y[u][v];
-      }
-}
+// How far apart in memory tiles are below and beside each other, and the rows and columns of a patch.
+struct Steps { int64_t down, across, row, column; };
 
-// rows (tiles, c) of S x S planes as patches of R x R, one every M, added to an image
-template <class L, int M, int R, int S>
-void scatter(const float* planes, int64_t stride, float* image, int64_t width, int64_t down, int64_t across, int64_t c) {
+// each tile's patch of S x S at `from`, transformed, as a patch of R x R at `to`, or added to what is there
+template <class L, int R, int S, bool ADD>
+void transform(const float* from, Steps a, float* to, Steps b, int64_t down, int64_t across, int64_t c) {
   for (int64_t i = 0; i < down; i++)
     for (int64_t j = 0; j < across; j++)
       for (int64_t k = 0; k < c; k += 8) {
         V x[S][S], y[R][R];
-        const float* from = planes + (i * across + j) * c + k;
-        float* to = image + (i * M * width + j * M) * c + k;
         UNROLL for (int u = 0; u < S; u++)
-          UNROLL for (int v = 0; v < S; v++) x[u][v] = *(const V*)(from + (u * S + v) * stride);
+          UNROLL for (int v = 0; v < S; v++)
+            x[u][v] = *(const V*)(from + i * a.down + j * a.across + u * a.row + v * a.column + k);
         sandwich<L, R, S>(x, y);
         UNROLL for (int u = 0; u < R; u++)
-          UNROLL for (int v = 0; v < R; v++) *(V*)(to + (u * width + v) * c) += y[u][v];
+          UNROLL for (int v = 0; v < R; v++) {
+            V* place = (V*)(to + i * b.down + j * b.across + u * b.row + v * b.column + k);
+            *place = ADD ? *place + y[u][v] : y[u][v];
+          }
       }
 }
 
@@ -70,22 +58,24 @@ template <int M> struct Work {
   torch::Tensor part(torch::Tensor& planes, int64_t n, int64_t c) {
     return planes.narrow(0, 0, T * T * n * tiles * c).view({T * T, n * tiles, c});
   }
+  Steps in_image(int64_t c) { return {M * wide * c, M * c, wide * c, c}; }
+  Steps in_planes(int64_t n, int64_t c) { return {across * c, c, T * n * tiles * c, n * tiles * c}; }
 
   template <class L, int S> void in(const float* images, torch::Tensor& pad, torch::Tensor& planes, int64_t n, int64_t c) {
     float* image = pad.template data_ptr<float>();
     for (int64_t i = 0; i < n; i++) {
       for (int64_t row = 0; row < h; row++)
         memcpy(image + ((row + 1) * wide + 1) * c, images + (i * h + row) * w * c, w * c * 4);
-      gather<L, M, T, S>(image + (S == M ? (wide + 1) * c : 0), wide, planes.template data_ptr<float>() + i * tiles * c,
-                         n * tiles * c, down, across, c);
+      transform<L, T, S, false>(image + (S == M ? (wide + 1) * c : 0), in_image(c),
+                                planes.template data_ptr<float>() + i * tiles * c, in_planes(n, c), down, across, c);
     }
   }
   template <class L, int R> void out(torch::Tensor& planes, torch::Tensor& pad, float* images, int64_t n, int64_t c) {
     float* image = pad.template data_ptr<float>();
     for (int64_t i = 0; i < n; i++) {
       pad.zero_();
-      scatter<L, M, R, T>(planes.template data_ptr<float>() + i * tiles * c, n * tiles * c,
-                          image + (R == M ? (wide + 1) * c : 0), wide, down, across, c);
+      transform<L, R, T, true>(planes.template data_ptr<float>() + i * tiles * c, in_planes(n, c),
+                               image + (R == M ? (wide + 1) * c : 0), in_image(c), down, across, c);
       for (int64_t row = 0; row < h; row++)
         memcpy(images + (i * h + row) * w * c, image + ((row + 1) * wide + 1) * c, w * c * 4);
     }
