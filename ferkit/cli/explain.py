@@ -26,7 +26,7 @@ DEFAULT = "explained.html"
 
 @click.command("explain")
 @click.argument("pictures", nargs=-1, metavar="[PICTURE]...")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
 @click.option(
     "-o",
     "--output",

@@ -22,7 +22,7 @@ from ferkit.files import write_whole
     metavar="SOURCE",
     help='Camera number, video file, address (http, rtsp ...), folder of pictures, or "sample" for a drawn clip.',
 )
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
 @click.option(
     "--every",
     type=click.IntRange(1),

@@ -16,7 +16,7 @@ CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 @click.command("predict")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
 @click.option(
     "--format",
     "form",

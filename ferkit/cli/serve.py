@@ -10,7 +10,7 @@ import click
 @click.command("serve")
 @click.option("--host", metavar="HOST", help="Address to listen on.  [default: 127.0.0.1, this machine only]")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="0 takes a free one.  [default: 8000]")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, or fast.  [default: the one inside ferkit]")
+@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
 @click.option(
     "--source",
     "sources",

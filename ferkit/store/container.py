@@ -32,7 +32,7 @@ SAMPLES, SAMPLE = 16, 2**14
 WORTH = 0.9
 """Pieces of a member, and their length, that say whether it is packed: when they shrink to less than this share."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-SHIPPED = ("default", "fast")
+SHIPPED = ("default", "fast", "ferplus")
 """Models inside the package."""
 
 
@@ -42,7 +42,7 @@ def default_path() -> Path:
 
 
 def model_path(model: str | os.PathLike[str] | None) -> Path:
-    """File of a model: ``"default"`` (or None) and ``"fast"`` are inside the package, all else is a path.
+    """File of a model: ``"default"`` (or None), ``"fast"`` and ``"ferplus"`` are inside the package, all else is a path.
 
     A file of that name comes first, a folder does not.
     """

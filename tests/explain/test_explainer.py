@@ -196,7 +196,7 @@ def test_a_network_on_pixels(held):
     assert one.map.sum() == pytest.approx(one.contributions["cnn"][one.label], abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["default", "fast"])
+@pytest.mark.parametrize("name", ["default", "fast", "ferplus"])
 def test_the_models_that_ship(held, name):
     explainer = Explainer(name)
     one = explainer.explain(held[0][3])[0]
