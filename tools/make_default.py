@@ -1,7 +1,7 @@
 """Fit the models that ship: python tools/make_default.py fer2013.csv.gz fer2013new.csv [CACHE].
 
-It writes default.ferkit, fast.ferkit and, from the votes of FER+, ferplus.ferkit to ferkit/assets. The networks lie beside
-them in the package, so they are left out of the model files. Features are kept in the folder CACHE, where one is given.
+It writes default.ferkit, fast.ferkit and, from the votes of FER+, ferplus.ferkit to ferkit/assets. The networks lie
+beside them in the package, so they are left out of the model files. Features are kept in the folder CACHE, if given.
 """
 
 import sys

@@ -42,7 +42,7 @@ def default_path() -> Path:
 
 
 def model_path(model: str | os.PathLike[str] | None) -> Path:
-    """File of a model: ``"default"`` (or None), ``"fast"`` and ``"ferplus"`` are inside the package, all else is a path.
+    """File of a model: ``default`` (or None), ``fast`` and ``ferplus`` are inside the package, all else is a path.
 
     A file of that name comes first, a folder does not.
     """
