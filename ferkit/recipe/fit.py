@@ -169,7 +169,7 @@ def fit_material(
     tell("near-duplicates", 0, 0)
     hashes, known = seen_hashes(material.faces), seen_by_networks(pipeline)
     seen = np.isin(hashes, known)
-    rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name, seen)
+    rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name, seen, cache)
     if _cross_fits(pipeline[-1], rows):
         check_groups(material.labels[rows.train], rows.groups[rows.train])
     found = _search(recipe, pipeline, material, rows, tell) if recipe.search else {}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ferkit.blocks import BAD, keep
 from ferkit.errors import DataError, RecipeError
 from ferkit.labels import EXPRESSIONS, NOT_SURE, ordered
 from ferkit.model.folds import fold_of
 from ferkit.recipe import registry
 from ferkit.recipe.schema import Recipe
 from ferkit.recipe.text import nearest
-from ferkit.records import Faces
+from ferkit.records import Faces, face_hashes
 from ferkit.sources import Dataset
 from ferkit.sources.duplicates import NEEDED, near_groups
 
@@ -108,6 +111,7 @@ def divide(
     held_out: NDArray[np.bool_],
     name: str,
     seen: NDArray[np.bool_],
+    cache: Any = None,
 ) -> Rows:
     """Hold out what the recipe says, without near-duplicates on both sides and without rows that a network has seen.
 
@@ -122,13 +126,15 @@ def divide(
         What is held out, as ``wanted`` says it.
     seen : ndarray of shape (n,), dtype bool
         Rows that a network was trained on; it would be over-sure of them.
+    cache : str, Path, FeatureCache or None, default=None
+        Folder that keeps which faces are near-duplicates.
 
     Raises
     ------
     DataError
         A fusion lacks groups of a class, most held-out rows were seen, or classes are missing on a side.
     """
-    groups, twins = near_groups(faces.crops, subjects, held_out)
+    groups, twins = _near_groups(faces, subjects, held_out, cache)
     note = ""
     if name != "none" and not held_out.any():
         share = recipe.held_out if isinstance(recipe.held_out, float) else AUTO_SHARE
@@ -170,6 +176,27 @@ def divide(
         held_out_name=name,
         note=note,
     )
+
+
+def _near_groups(
+    faces: Faces, subjects: NDArray[Any] | None, held_out: NDArray[np.bool_], cache: Any
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """What ``near_groups`` gives, kept by the content of the faces."""
+    if cache is None:
+        return near_groups(faces.crops, subjects, held_out)
+    persons = "" if subjects is None else str(subjects.tolist())
+    known = blake2b(b"near-groups 1" + face_hashes(faces).tobytes() + held_out.tobytes(), digest_size=12)
+    known.update(persons.encode())
+    folder = Path(getattr(cache, "folder", cache)) / f"groups-{known.hexdigest()}"
+    try:
+        kept = [np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("groups", "twins")]
+        if [part.shape for part in kept] == [(len(faces),)] * 2:
+            return kept[0].astype(np.intp), kept[1].astype(bool)
+    except BAD:
+        pass
+    groups, twins = near_groups(faces.crops, subjects, held_out)
+    keep({folder / "groups.npy": groups, folder / "twins.npy": twins})
+    return groups, twins
 
 
 def _check_fusion(
