@@ -30,12 +30,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from kernel_teacher import KernelTeacher
 from scipy.linalg import qr
 from torch import Tensor, nn
 
@@ -347,8 +349,7 @@ class Training:
         if args.shrink:
             self.net.load_state_dict(shrunk(args.shrink, self.net, data))
         elif args.init:
-            state = torch.load(args.init, weights_only=True)
-            missing = self.net.load_state_dict(state.get("net", state), strict=False).missing_keys
+            missing = self.net.load_state_dict(mean_state(args.init), strict=False).missing_keys
             if missing:  # shortcuts that these strides do not need may be left over
                 raise SystemExit(f"Got {args.init} without {missing[0]}, expected weights of widths {args.widths}.")
         self.forward = torch.compile(self.net) if args.compile else self.net
@@ -396,9 +397,21 @@ class Training:
             faces = torch.cat([changed(data.faces[part].float(), g, self.args.light) for part in rows.split(512)])
             faces = faces.round().to(torch.uint8)
             taught = torch.from_numpy(taught_shares(faces[:, 0].numpy(), self.args.teacher, mirror=False))
+            if self.args.kernel:
+                other = torch.from_numpy(self.kernel_teacher.log_shares(faces[:, 0].numpy())).float()
+                taught = ((taught.log() + other) / 2).softmax(1)
             share = self.args.teacher_share
             self.views[number] = faces, (1 - share) * data.targets[rows] + share * taught
         return self.views[number]
+
+    @cached_property
+    def kernel_teacher(self) -> KernelTeacher:
+        """An SVM on the first teacher's map, fitted out of fold on the training faces."""
+        data, args = self.data, self.args
+        faces, codes = data.faces[data.train, 0].numpy(), data.codes[data.train].numpy()
+        teacher = KernelTeacher(args.teacher[0], faces, codes, args.threads)
+        print(f"the SVM is right on {teacher.right:.1%} of the faces that it did not see", flush=True)
+        return teacher
 
     def step(
         self,
@@ -448,6 +461,16 @@ class Training:
             for part in rows.split(256):
                 net(standardise(resized(self.data.faces[part].float(), self.args.sizes[-1])))
         return net
+
+
+def mean_state(paths: Sequence[str]) -> dict[str, Tensor]:
+    """Mean of the weights of state dicts or checkpoints: of runs that began alike, better than each of them.
+
+    Wortsman et al.: Model soups (2022).
+    """
+    loaded = [torch.load(path, weights_only=True) for path in paths]
+    states = [state.get("net", state) for state in loaded]
+    return {name: sum(state[name] for state in states) / len(states) for name in states[0]}
 
 
 def network(args: argparse.Namespace) -> Net:
@@ -624,7 +647,13 @@ def main(argv: list[str] | None = None) -> None:
     add("faces", nargs="?", help="FER2013 as a CSV (also .gz or .zip)")
     add("--votes", help="FER+ votes (fer2013new.csv) of the same rows; without them their head is not exported")
     add("--out", required=True, help="folder for everything that is written")
-    add("--init", metavar="FILE", help="start from this state dict or checkpoint, of the same widths")
+    add(
+        "--init",
+        metavar="FILE",
+        nargs="+",
+        help="start from this state dict or checkpoint, of the same widths; of several from the mean of their weights "
+        "(with --epochs 0 --keep average this mean is the result, its normalisation measured anew)",
+    )
     add("--shrink", metavar="FILE", help="start from this net.npz of a wider network (see shrunk)")
     add("--no-gates", dest="gates", action="store_false", help="without squeeze-and-excitation, for speed")
     add(
@@ -641,6 +670,12 @@ def main(argv: list[str] | None = None) -> None:
         default=0,
         help="ask the teachers about this many changed copies of each face, which the epochs take in turn, instead of "
         "about the face (Beyer et al., 2022)",
+    )
+    add(
+        "--kernel",
+        action="store_true",
+        help="an SVM on the first teacher's map, out of fold (see kernel_teacher.py), says half of what teachers say; "
+        "needs --views and 5 GB",
     )
     add("--erased", type=float, default=0.4, help="share of the faces with an erased patch (default: 0.4)")
     add("--light", type=float, default=1.0, help="strength of the changes of light, noise and detail (default: 1)")
@@ -672,6 +707,8 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     if args.winograd and NARROW is torch.bfloat16:
         parser.error("Got --winograd on a processor with bfloat16, expected none: its own convolutions are faster.")
+    if args.kernel and not (args.views and args.teacher):
+        parser.error("Got --kernel without --views or --teacher, expected both: the SVM is asked about changed copies.")
     if args.export:
         state = torch.load(args.export, weights_only=True)
         Path(args.out).mkdir(parents=True, exist_ok=True)

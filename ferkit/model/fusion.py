@@ -27,9 +27,10 @@ class LinearFusion(FaceClassifier):
     """Multinomial logistic regression on margins, drawn towards one weight a family.
 
     The logit of a class is the sum over families of ``weight * margin of that class``, plus, for ``weights="full"``, a
-    matrix that lets every margin speak for every class, plus a bias. The matrix is drawn to 0 with a strength chosen by
-    cross-validation, so few rows end near one weight a family and many rows use the whole matrix. A family whose
-    columns are not one for each class, by their number or their names, takes part through its matrix only.
+    matrix that lets every margin speak for every class, plus, unless told otherwise, a bias. The matrix is drawn to 0
+    with a strength chosen by cross-validation, so few rows end near one weight a family and many rows use the whole
+    matrix. A family whose columns are not one for each class, by their number or their names, takes part through its
+    matrix only.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ class LinearFusion(FaceClassifier):
         One weight a family and a matrix, or only one weight of 0 or more a family.
     pull : float or "auto", default="auto"
         Strength that draws the matrix to 0, against the mean log loss; "auto" tries several.
+    bias : bool, default=True
+        Whether each class gets a bias: what these rows have more of is then said more often of all others, too.
     folds : int, default=5
         Folds that choose the strength and whose held-out logits fit the temperature.
     calibrate : bool, default=True
@@ -66,12 +69,14 @@ class LinearFusion(FaceClassifier):
         weights: str = "full",
         *,
         pull: float | str = "auto",
+        bias: bool = True,
         folds: int = 5,
         calibrate: bool = True,
         seed: int = 0,
     ) -> None:
         self.weights = weights
         self.pull = pull
+        self.bias = bias
         self.folds = folds
         self.calibrate = calibrate
         self.seed = seed
@@ -89,10 +94,10 @@ class LinearFusion(FaceClassifier):
         if self.calibrate or len(pulls) > 1:
             fold = fold_of(codes, groups, self.folds, self.seed)
             known = known_elsewhere(codes, fold)
-            self.pull_, held_out = _choose(matrix, blocks, codes, k, fold, known, pulls)
+            self.pull_, held_out = _choose(matrix, blocks, codes, k, self.bias, fold, known, pulls)
             if self.calibrate:
                 self.temperature_ = fit_temperature(held_out[known], codes[known])
-        own, coef, bias = _fit(matrix, blocks, codes, k, self.pull_)
+        own, coef, bias = _fit(matrix, blocks, codes, k, self.bias, self.pull_)
         coef = coef.copy()
         for name, weight in zip(shared, own, strict=True):
             coef[X.families[name]] += weight * np.eye(k)
@@ -129,7 +134,7 @@ class Weights(NamedTuple):
 
 
 def _choose(
-    matrix: Array, blocks: Array, codes: Array, k: int, fold: Array, known: Array, pulls: list[float]
+    matrix: Array, blocks: Array, codes: Array, k: int, bias: bool, fold: Array, known: Array, pulls: list[float]
 ) -> tuple[float, Array]:
     """Strength with the least held-out log loss on the known rows, and the held-out logits of all rows under it.
 
@@ -141,7 +146,7 @@ def _choose(
         logits = np.empty((len(codes), k))
         for held_out in range(int(fold.max()) + 1):
             test, train = fold == held_out, fold != held_out
-            fitted = _fit(matrix[train], blocks[:, train], codes[train], k, pull, starts.get(held_out))
+            fitted = _fit(matrix[train], blocks[:, train], codes[train], k, bias, pull, starts.get(held_out))
             starts[held_out] = fitted
             logits[test] = _mix(matrix[test], blocks[:, test], fitted)
         loss = mean_log_loss(logits[known], codes[known]) if known.any() else 0.0
@@ -155,7 +160,9 @@ def _mix(matrix: Array, blocks: Array, weights: Weights) -> Array:
     return np.asarray(np.tensordot(weights.own, blocks, axes=1) + matrix @ weights.coef + weights.bias)
 
 
-def _fit(matrix: Array, blocks: Array, codes: Array, k: int, pull: float, start: Weights | None = None) -> Weights:
+def _fit(
+    matrix: Array, blocks: Array, codes: Array, k: int, bias: bool, pull: float, start: Weights | None = None
+) -> Weights:
     """Least mean log loss with the matrix drawn to 0; an infinite pull leaves it out."""
     families, (n, d) = len(blocks), matrix.shape
     right = (codes[:, None] == np.arange(k)).astype(np.float64)
@@ -178,7 +185,8 @@ def _fit(matrix: Array, blocks: Array, codes: Array, k: int, pull: float, start:
 
     start = start or Weights(np.full(families, 1.0 / max(families, 1)), np.zeros((d, k)), np.zeros(k))
     params = np.concatenate([start.own, start.bias, *([start.coef.ravel()] if free else [])])
-    bounds = [(0.0, None)] * families + [(None, None)] * (len(params) - families)
+    biases = (None, None) if bias else (0.0, 0.0)
+    bounds = [(0.0, None)] * families + [biases] * k + [(None, None)] * (len(params) - families - k)
     options = {"maxiter": 500, "gtol": 1e-6, "ftol": 1e-11}
     return unpack(optimize.minimize(cost, params, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x)
 

@@ -50,6 +50,8 @@ class Stacking(FamilyModels):
         ``LinearFusion``, ``FusionHead``, or a classifier of your own with ``decision_function``.
     weights : {"full", "family"}, default="full"
         For the linear fusion: whether every margin speaks for every class, or one weight a family.
+    bias : bool, default=True
+        For the linear fusion: whether it adds a bias for each class to the weighted margins.
     folds : int, default=5
         Folds for out-of-fold margins, where ``fit`` gets no ``fusion`` mask.
     seed : int, default=0
@@ -86,12 +88,15 @@ class Stacking(FamilyModels):
     ((150, 2, 3), True)
     """
 
+    bias: bool = True  # what models have that were saved without it
+
     def __init__(
         self,
         bases: dict[str, Any] | None = None,
         *,
         final: Any = "linear",
         weights: str = "full",
+        bias: bool = True,
         folds: int = 5,
         seed: int = 0,
         labels: dict[str, str | None] | None = None,
@@ -99,6 +104,7 @@ class Stacking(FamilyModels):
         self.bases = bases
         self.final = final
         self.weights = weights
+        self.bias = bias
         self.folds = folds
         self.seed = seed
         self.labels = labels
@@ -320,11 +326,17 @@ class Stacking(FamilyModels):
         scalings = [fit_scaling(block, standardize=False) for block in found.blocks.values()]
         self.margin_mean_ = np.concatenate([mean for mean, _ in scalings])
         self.margin_scale_ = np.concatenate([factor * np.sqrt(len(factor)) for _, factor in scalings])
+        if self.bias or self.final != "linear":
+            self.final_ = fit_base(self._final(), self._scaled(found), y, groups)
+            return
+        mean, self.margin_mean_ = self.margin_mean_, np.zeros_like(self.margin_mean_)
         self.final_ = fit_base(self._final(), self._scaled(found), y, groups)
+        self.margin_mean_ = mean  # the same logits, from margins less their mean
+        self.final_.intercept_ = self.final_.coef_ @ (mean * self.margin_scale_)
 
     def _final(self) -> Any:
         if self.final == "linear":
-            return LinearFusion(self.weights, seed=self.seed)
+            return LinearFusion(self.weights, bias=self.bias, seed=self.seed)
         if self.final == "head":
             return FusionHead(seed=self.seed)
         if not hasattr(self.final, "fit"):

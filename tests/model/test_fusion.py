@@ -40,6 +40,17 @@ def test_family_weights_are_never_negative():
     assert LinearFusion("family").fit(X, codes).family_weights_["b"] == 0
 
 
+def test_without_a_bias_the_shares_of_the_rows_are_not_learnt():
+    X, codes, _ = make(4000)
+    rows = np.flatnonzero((codes != 2) | (np.arange(len(codes)) % 5 == 0))  # four of five of one class are gone
+    usual, plain = (LinearFusion("family", bias=bias).fit(X[rows], codes[rows]) for bias in (True, False))
+    assert usual.intercept_[2] < -0.8
+    np.testing.assert_array_equal(plain.intercept_, 0)
+    truth = [mean_log_loss(model.decision_function(X), codes) for model in (usual, plain)]
+    assert truth[1] < truth[0] - 0.05
+    assert plain.family_weights_["a"] == pytest.approx(2, abs=0.3)
+
+
 def test_the_matrix_is_used_where_rows_suffice_to_learn_it():
     mixing = np.random.default_rng(9).normal(size=(4, 4)) * 1.5
     X, codes, _ = make(1500, mixing=mixing)

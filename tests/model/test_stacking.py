@@ -193,6 +193,24 @@ def test_logits_pass_through_in_the_order_of_their_names():
     assert Stacking({"cnn": "passthrough"}).fit(named[two], LABELS[codes[two]]).margin_widths_ == {"cnn": 2}
 
 
+@pytest.mark.parametrize("weights", ["family", "full"])
+def test_without_a_bias_a_network_is_calibrated_by_a_number(weights):
+    rng = np.random.default_rng(0)
+    codes = rng.choice(3, 400, p=[0.6, 0.3, 0.1])
+    X = Features({"cnn": np.eye(3)[codes] * 2 + [0.5, -0.5, 0] + rng.normal(size=(400, 3))})
+    model = Stacking({"cnn": "passthrough"}, weights=weights, bias=False).fit(X, LABELS[codes])
+    fused = model.decision_function(X)
+    if weights == "family":
+        factor = model.final_.family_weights_["cnn"] * model.margin_scale_[0]
+        np.testing.assert_allclose(fused, X.matrix * factor, atol=1e-9)
+        crossed = model.cross_fitted(X, LABELS[codes])
+        np.testing.assert_array_equal(crossed.argmax(axis=1), X.matrix.argmax(axis=1))
+    np.testing.assert_allclose(model.contributions(X).sum(axis=1) + model.bias_, fused, atol=1e-9)
+    np.testing.assert_allclose(model.bias_, fused.mean(axis=0), atol=1e-9)
+    nothing = Features({"cnn": np.zeros((1, 3))})
+    np.testing.assert_allclose(model.decision_function(nothing), 0, atol=1e-9)
+
+
 KNOWN = ["anger", "fear", "sadness", "neutral"]
 FUSIONS = {"stacking": Stacking({"cnn": "passthrough"}, weights="family"), "voting": Voting({"cnn": "passthrough"})}
 
@@ -268,7 +286,7 @@ def test_a_fusion_saved_before_there_were_labels():
     X, y = logits_of_a_network()
     model = clone(FUSIONS["stacking"]).fit(X, y)
     expected, slopes = model.predict_proba(X), model.slopes(X, np.tile([1.0, -1, 0, 0], (len(X), 1)))["cnn"]
-    del model.labels
+    del model.labels, model.bias
     model.orders_ = {"cnn": [0, 1, 3, 2]}
     np.testing.assert_array_equal(model.predict_proba(X), expected)
     np.testing.assert_array_equal(model.slopes(X, np.tile([1.0, -1, 0, 0], (len(X), 1)))["cnn"].values, slopes.values)
@@ -368,6 +386,6 @@ def test_cross_fitting_rows_without_the_last_class(rows):
 
 def test_what_is_passed_through_has_no_parameters():
     for model in (Stacking({"cnn": "passthrough"}), Voting({"cnn": "passthrough"})):
-        with pytest.raises(InputError, match=r"Got parameter 'cnn__C', expected one of \['bases', 'cnn', "):
+        with pytest.raises(InputError, match=r"Got parameter 'cnn__C', expected one of \['bases', .*'cnn', "):
             model.set_params(cnn__C=1)
         assert model.set_params(cnn=LinearSVM(), cnn__C=3).bases["cnn"].C == 3

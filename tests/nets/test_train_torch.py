@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ferkit.faces import FaceExtractor
+from ferkit.features import NetworkFeatures
+from ferkit.model import RBFSVM
+from ferkit.model.calibration import log_softmax
 from ferkit.nets.weights import from_torch, load_weights
 from ferkit.records import face_hashes
-from ferkit.sources import load
+from ferkit.sources import load, sample
 
 torch = pytest.importorskip("torch", reason="the training script needs PyTorch, which ferkit does not install")
 
@@ -216,6 +220,35 @@ def test_views_are_asked_about_once_and_taken_in_turn(script, tmp_path, monkeypa
     assert not np.array_equal(asked[0][0], asked[1][0])
     thirds = np.array_split(steps, 3)
     assert [set(part.tolist()) for part in thirds] == [{0}, {1}, {0}]
+
+
+def test_an_svm_is_asked_about_faces_that_it_did_not_see(script, run, tmp_path):
+    kernel_teacher = importlib.import_module("kernel_teacher")
+    data = sample(n=70, seed=4)
+    faces, codes = FaceExtractor().fit_transform(data.pictures).crops, np.unique(data.labels, return_inverse=True)[1]
+    faces[1], codes[1] = faces[0], codes[0]
+    teacher = kernel_teacher.KernelTeacher(run / "net.onnx", faces, codes)
+    assert teacher.fold[0] == teacher.fold[1]
+    assert len(teacher.svms) == 5
+    shares = teacher.log_shares(faces)
+    np.testing.assert_allclose(np.exp(shares).sum(axis=1), 1, rtol=1e-6)
+    own = teacher.fold == 2
+    changed = np.where(own, (codes + 1) % 7, codes)  # what a fold's own labels say is not learnt for that fold
+    numbers = NetworkFeatures(run / "net.onnx", output="map", pool=2).fit_transform(faces)
+    fitted = RBFSVM(n_components=None, loss="squared", calibrate=False).fit(numbers[~own], changed[~own])
+    alone = NetworkFeatures(run / "net.onnx", output="map", pool=2, mirror=False).fit_transform(faces[own])
+    np.testing.assert_allclose(
+        shares[own], log_softmax(fitted.decision_function(alone) / teacher.temperature), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_views_may_be_told_by_an_svm_too(script, run, tmp_path, capsys):
+    more = ["--teacher", str(run / "net.onnx"), "--views", "1", "--kernel", "--epochs", "1"]
+    script.main(["sample", "--out", str(tmp_path), *SMALL, *more])
+    assert "of the faces that it did not see" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        script.main(["sample", "--out", str(tmp_path / "x"), *SMALL, "--kernel"])
+    assert "Got --kernel without --views" in capsys.readouterr().err
 
 
 @pytest.fixture
