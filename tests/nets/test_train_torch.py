@@ -158,6 +158,17 @@ def test_exports_a_state_dict_and_a_checkpoint(script, run, tmp_path):
     assert not np.array_equal(last, average)
 
 
+def test_several_weights_to_begin_with_are_averaged(script, run, tmp_path):
+    files = [run / "net.pt", run / "average.pt", run / "checkpoint.pt"]
+    script.main(["sample", "--out", str(tmp_path), *SMALL, "--epochs", "0", "--init", *map(str, files)])
+    states = [torch.load(file, weights_only=True) for file in files]
+    one, other, third = (state.get("net", state) for state in states)
+    assert not torch.equal(one["blocks.0.c1.weight"], other["blocks.0.c1.weight"])
+    mean = torch.load(tmp_path / "net.pt", weights_only=True)
+    for name in ("blocks.0.c1.weight", "n.running_var"):
+        torch.testing.assert_close(mean[name], (one[name] + other[name] + third[name]) / 3)
+
+
 def test_augmented_faces_are_standardised_and_repeatable(script):
     faces = torch.from_numpy(load("sample").pictures[:64])[:, None].float()
     one, same = (script.augment(faces, torch.Generator().manual_seed(3)) for _ in range(2))
