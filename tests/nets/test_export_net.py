@@ -52,3 +52,9 @@ def test_eight_bits_say_nearly_the_same(tmp_path, monkeypatch, faces, capsys):
     small = np.repeat(np.repeat(faces[:, ::6, ::6], 5, 1), 5, 2)[..., None].astype(np.float32)
     answers = [network.run(small, ["logits"])["logits"] for network in (whole, float_)]
     assert np.corrcoef(*(answer.ravel() for answer in answers))[0, 1] > 0.97
+    pale = (faces * 0.1 + 110)[..., None].astype(np.float32)
+    np.testing.assert_allclose(
+        whole.run(pale, ["logits"])["logits"],
+        whole.run(faces[..., None].astype(np.float32), ["logits"])["logits"],
+        atol=0.2,
+    )
