@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 WAIT = 60.0
+PAINTED, TRIES = 5.0, 8
 NEEDED = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
 pytestmark = pytest.mark.skipif(bool(NEEDED), reason=f"{' and '.join(NEEDED)} not installed")
 
@@ -92,6 +93,10 @@ class Session:
         except (OSError, ValueError):
             return None
 
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+
     def end(self):
         said = self.process.communicate(timeout=WAIT)[1]
         return self.process.returncode, said, json.loads((self.folder / "summary.json").read_text())
@@ -99,28 +104,45 @@ class Session:
 
 @pytest.fixture
 def session(tmp_path, screen):
-    session = Session(tmp_path, screen[0])
+    for _ in range(TRIES):
+        session = Session(tmp_path, screen[0])
+        if painted(screen[1]):
+            break
+        session.close()
     yield session
-    session.process.kill()
-    session.process.wait(WAIT)
+    session.close()
 
 
-def test_keys_of_a_real_window(session, screen, tmp_path):
+def painted(path):
+    """Whether the window draws: Qt at times misses that the server mapped it (one in four on a busy machine)."""
+    end = time.monotonic() + PAINTED
+    while time.monotonic() < end:
+        if np.mean(screenshot(path) > 0) > 0.1:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_keys_of_a_real_window(session, screen):
     def shown():
-        """Whether the window shows what is saved at nearly the same moment."""
+        """Whether the window shows the picture that is saved while it stands still."""
         saved = session.snapshot()
         if saved is None:
             return False
         height, width = saved.shape[:2]
-        return np.mean(np.abs(screenshot(screen[1])[:height, :width].astype(int) - saved) < 40) > 0.9
+        return np.mean(np.abs(screenshot(screen[1])[:height, :width].astype(int) - saved) < 40) > 0.99
 
-    until(shown, "the picture")
+    def still():
+        before = screenshot(screen[1])
+        time.sleep(1)
+        return np.array_equal(before, screenshot(screen[1]))
+
+    until(lambda: session.snapshot() is not None, "the first snapshot")
     session.press("space")
-    time.sleep(1)
+    until(still, "the pause")
     paused = screenshot(screen[1])
-    time.sleep(0.5)
+    until(shown, "the picture of the pause")
     assert np.array_equal(paused, screenshot(screen[1]))
-    assert shown()
     session.press("space")
     until(lambda: not np.array_equal(paused, screenshot(screen[1])), "movement after the pause")
     session.press("q")
