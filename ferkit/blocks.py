@@ -75,6 +75,14 @@ def keep(files: Mapping[Path, NDArray[Any]]) -> None:
         warnings.warn(f"The cache could not be written: {error}", RuntimeWarning, stacklevel=4)
 
 
+def kept(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
+    """Arrays of a folder by their names; None where one is missing or damaged."""
+    try:
+        return {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in names}
+    except BAD:
+        return None
+
+
 def _find(
     folder: Path, wanted: NDArray[np.uint64], dtype: np.dtype[Any]
 ) -> tuple[list[Any], NDArray[np.intp], NDArray[np.intp]]:

@@ -36,21 +36,24 @@ class KernelTeacher:
         self.parts = NetworkFeatures(network, output="map", pool=2, mirror=True, n_threads=threads).fit(faces[:1])
         self.fold = fold_of(codes, near_groups(faces)[0], FOLDS, seed=0)
         self.classes = np.unique(codes)
-        numbers, found = self.parts.transform(faces), np.empty((len(faces), len(self.classes)))
-        self.svms = []
-        for fold in range(self.fold.max() + 1):
-            own = self.fold == fold
-            svm = RBFSVM(n_components=None, loss="squared", calibrate=False).fit(numbers[~own], codes[~own])
-            found[own] = margins(svm, numbers[own], self.classes)
-            self.svms.append(svm)
+        numbers = self.parts.transform(faces)
+        self.svms = [
+            RBFSVM(n_components=None, loss="squared", calibrate=False).fit(numbers[others], codes[others])
+            for others in (self.fold != fold for fold in range(self.fold.max() + 1))
+        ]
+        found = self._answers(numbers)
         self.right = float((self.classes[found.argmax(axis=1)] == codes).mean())
         self.temperature = fit_temperature(found, np.searchsorted(self.classes, codes))
         self.parts.mirror = False
 
     def log_shares(self, copies: np.ndarray) -> np.ndarray:
         """Log-probabilities (n, n_classes) of changed copies of the faces, in their order."""
-        numbers, found = self.parts.transform(copies), np.empty((len(copies), len(self.classes)))
+        return log_softmax(self._answers(self.parts.transform(copies)) / self.temperature)
+
+    def _answers(self, numbers: np.ndarray) -> np.ndarray:
+        """Margins of each row by the machine that did not see its face."""
+        found = np.empty((len(numbers), len(self.classes)))
         for fold, svm in enumerate(self.svms):
             own = self.fold == fold
             found[own] = margins(svm, numbers[own], self.classes)
-        return log_softmax(found / self.temperature)
+        return found

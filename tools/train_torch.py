@@ -652,7 +652,7 @@ def main(argv: list[str] | None = None) -> None:
         metavar="FILE",
         nargs="+",
         help="start from this state dict or checkpoint, of the same widths; of several from the mean of their weights "
-        "(with --epochs 0 --keep average this mean is the result, its normalisation measured anew)",
+        "(with --epochs 0 this mean is the result; with --keep average, its normalisation is measured anew)",
     )
     add("--shrink", metavar="FILE", help="start from this net.npz of a wider network (see shrunk)")
     add("--no-gates", dest="gates", action="store_false", help="without squeeze-and-excitation, for speed")

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ferkit.blocks import BAD, keep, rows_of
+from ferkit.blocks import keep, kept, rows_of
 from ferkit.features.base import FaceFeatures
 from ferkit.records import Faces, as_faces, face_hashes
 
@@ -67,7 +66,7 @@ class FeatureCache:
         target = b"" if y is None else str(np.asarray(y).tolist()).encode()
         seen = blake2b(face_hashes(faces).tobytes() + target, digest_size=16).hexdigest()
         folder = Path(self.folder) / f"{_key(family, faces.shape[1:])}-learnt-{seen}"
-        learnt = _read_state(folder, family.state)
+        learnt = kept(folder, family.state)
         if learnt is None:
             family.fit(faces, y)
             state = {name: getattr(family, name) for name in family.state}
@@ -109,9 +108,9 @@ class FeatureCache:
 
     def clear(self) -> None:
         """Remove everything that is kept, and nothing else that lies in the folder."""
-        for kept in Path(self.folder).glob("*-*"):
-            if FOLDER.fullmatch(kept.name):
-                shutil.rmtree(kept)
+        for place in Path(self.folder).glob("*-*"):
+            if FOLDER.fullmatch(place.name):
+                shutil.rmtree(place)
 
 
 def _key(family: FaceFeatures, shape: tuple[int, ...], state: Sequence[str] = ()) -> str:
@@ -124,10 +123,3 @@ def _key(family: FaceFeatures, shape: tuple[int, ...], state: Sequence[str] = ()
         value = np.asarray(getattr(family, name))
         digest.update(f"{name}{value.dtype}{value.shape}".encode() + value.tobytes())
     return f"{family.family}-{digest.hexdigest()}"
-
-
-def _read_state(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]] | None:
-    try:
-        return {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in names}
-    except BAD:
-        return None

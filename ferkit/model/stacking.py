@@ -326,13 +326,10 @@ class Stacking(FamilyModels):
         scalings = [fit_scaling(block, standardize=False) for block in found.blocks.values()]
         self.margin_mean_ = np.concatenate([mean for mean, _ in scalings])
         self.margin_scale_ = np.concatenate([factor * np.sqrt(len(factor)) for _, factor in scalings])
-        if self.bias or self.final != "linear":
-            self.final_ = fit_base(self._final(), self._scaled(found), y, groups)
-            return
-        mean, self.margin_mean_ = self.margin_mean_, np.zeros_like(self.margin_mean_)
-        self.final_ = fit_base(self._final(), self._scaled(found), y, groups)
-        self.margin_mean_ = mean  # the same logits, from margins less their mean
-        self.final_.intercept_ = self.final_.coef_ @ (mean * self.margin_scale_)
+        centred = self.bias or self.final != "linear"
+        self.final_ = fit_base(self._final(), self._scaled(found, centred), y, groups)
+        if not centred:  # the same logits, from margins less their mean
+            self.final_.intercept_ = self.final_.coef_ @ (self.margin_mean_ * self.margin_scale_)
 
     def _final(self) -> Any:
         if self.final == "linear":
@@ -343,11 +340,11 @@ class Stacking(FamilyModels):
             raise InputError(f"Got final={self.final!r}, expected 'linear', 'head' or a classifier.")
         return clone(self.final)
 
-    def _scaled(self, found: Features) -> Features:
+    def _scaled(self, found: Features, centred: bool = True) -> Features:
         blocks, start = {}, 0
         for family, block in found.blocks.items():
             own = slice(start, start + block.shape[1])
-            blocks[family] = (block - self.margin_mean_[own]) * self.margin_scale_[own]
+            blocks[family] = (block - centred * self.margin_mean_[own]) * self.margin_scale_[own]
             start = own.stop
         return Features(blocks, found.names)
 

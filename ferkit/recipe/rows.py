@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferkit.blocks import BAD, keep
+from ferkit.blocks import keep, kept
 from ferkit.errors import DataError, RecipeError
 from ferkit.labels import EXPRESSIONS, NOT_SURE, ordered
 from ferkit.model.folds import fold_of
@@ -188,12 +188,9 @@ def _near_groups(
     known = blake2b(b"near-groups 1" + face_hashes(faces).tobytes() + held_out.tobytes(), digest_size=12)
     known.update(persons.encode())
     folder = Path(getattr(cache, "folder", cache)) / f"groups-{known.hexdigest()}"
-    try:
-        kept = [np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("groups", "twins")]
-        if [part.shape for part in kept] == [(len(faces),)] * 2:
-            return kept[0].astype(np.intp), kept[1].astype(bool)
-    except BAD:
-        pass
+    found = kept(folder, ("groups", "twins"))
+    if found is not None and all(part.shape == (len(faces),) for part in found.values()):
+        return found["groups"].astype(np.intp), found["twins"].astype(bool)
     groups, twins = near_groups(faces.crops, subjects, held_out)
     keep({folder / "groups.npy": groups, folder / "twins.npy": twins})
     return groups, twins
