@@ -114,7 +114,7 @@ def session(tmp_path, screen):
 
 
 def painted(path):
-    """Whether the window draws: Qt at times misses that the server mapped it (one in four on a busy machine)."""
+    """Whether the window draws: without a window manager Qt at times misses that the server mapped it."""
     end = time.monotonic() + PAINTED
     while time.monotonic() < end:
         if np.mean(screenshot(path) > 0) > 0.1:
