@@ -28,7 +28,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -38,15 +38,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from kernel_teacher import KernelTeacher
-from scipy.linalg import qr
-from torch import Tensor, nn
+from torch import Tensor
+from torch_augment import SIZE, augment, changed, patched, resized, standardise
+from torch_net import Net, shrunk
 
 from ferkit.errors import MissingExtraError
 from ferkit.features.onnx import OnnxNetwork
 from ferkit.files import write_whole
 from ferkit.labels import EXPRESSIONS, FER2013
-from ferkit.nets.build import SQUEEZE, STRIDES, WIDTHS
-from ferkit.nets.weights import Weights, from_torch, load_weights, save_weights
+from ferkit.nets.build import STRIDES, WIDTHS
+from ferkit.nets.weights import Weights, from_torch, save_weights
 from ferkit.records import face_hashes
 from ferkit.sources import load
 from ferkit.sources.duplicates import near_groups
@@ -60,87 +61,11 @@ WEIGHT_DECAY = 5e-4
 MOMENTUM = 0.9
 WARM_UP = 0.15
 AVERAGE_STEP = 0.002
-SIZE = 48
 STATISTICS_ROWS = 8192
-SHRINK_ROWS = 512
 
 
 NARROW = torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 """What is computed in: bfloat16 where the processor has it; elsewhere it would be far slower than 32 bits."""
-
-
-class Gate(nn.Module):
-    """Squeeze-and-excitation: each channel weighted by what all channels hold."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.a = nn.Linear(channels, max(channels // SQUEEZE, 1))
-        self.b = nn.Linear(max(channels // SQUEEZE, 1), channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.shares(x)[:, :, None, None]
-
-    def shares(self, x: Tensor) -> Tensor:
-        """How much of each channel is let through: (n, channels)."""
-        return torch.sigmoid(self.b(F.relu(self.a(x.mean((2, 3))))))
-
-
-def convolution(into: int, out: int, stride: int, winograd: bool) -> nn.Conv2d:
-    """One of 3x3, if wanted by Winograd's minimal filtering where that can be."""
-    if winograd and stride == 1:
-        from winograd import Conv3x3
-
-        return Conv3x3(into, out)
-    return nn.Conv2d(into, out, 3, stride, 1, bias=False)
-
-
-class Block(nn.Module):
-    """Two convolutions and a gate, with a shortcut around them."""
-
-    def __init__(self, into: int, out: int, stride: int, gates: bool = True, winograd: bool = False) -> None:
-        super().__init__()
-        self.stride = stride
-        self.c1 = convolution(into, out, stride, winograd)
-        self.n1 = nn.BatchNorm2d(out)
-        self.c2 = convolution(out, out, 1, winograd)
-        self.n2 = nn.BatchNorm2d(out)
-        self.se = Gate(out) if gates else nn.Identity()
-        changes = stride > 1 or into != out
-        self.cs = nn.Conv2d(into, out, 1, bias=False) if changes else None
-        self.ns = nn.BatchNorm2d(out) if changes else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.n1(self.c1(x)))
-        y = self.se(self.n2(self.c2(y)))
-        if self.cs is not None:
-            x = self.ns(self.cs(F.avg_pool2d(x, 2) if self.stride == 2 else x))
-        return F.relu(y + x)
-
-
-class Net(nn.Module):
-    """The network on standardised faces (n, 1, h, w); one output a head. Names are mapped by ``from_torch``."""
-
-    def __init__(
-        self,
-        widths: tuple[int, ...] = WIDTHS,
-        strides: tuple[int, ...] = STRIDES,
-        heads: tuple[int, ...] = (len(FER2013), len(EXPRESSIONS)),
-        dropout: float = 0.3,
-        gates: bool = True,
-        winograd: bool = False,
-    ) -> None:
-        super().__init__()
-        self.c = nn.Conv2d(1, widths[0], 3, 1, 1, bias=False)
-        self.n = nn.BatchNorm2d(widths[0])
-        shapes = zip(widths[:-1], widths[1:], strides, strict=True)
-        self.blocks = nn.Sequential(*(Block(*shape, gates, winograd) for shape in shapes))
-        self.d = nn.Dropout(dropout)
-        self.heads = nn.ModuleList(nn.Linear(widths[-1], n) for n in heads)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.blocks(F.relu(self.n(self.c(x))))
-        embedding = x.mean((2, 3))
-        return [head(self.d(embedding)) for head in self.heads]
 
 
 class Optimizer:
@@ -260,84 +185,6 @@ def taught_shares(pictures: np.ndarray, teachers: Sequence[str], mirror: bool = 
     return torch.from_numpy(logits).softmax(1).numpy()
 
 
-def standardise(x: Tensor) -> Tensor:
-    """Each face less its mean, divided by its deviation."""
-    x = x.float()
-    variance, mean = torch.var_mean(x, (1, 2, 3), keepdim=True, correction=0)
-    return (x - mean) * torch.rsqrt(variance + 1e-3)
-
-
-def resized(x: Tensor, size: int) -> Tensor:
-    """Faces (n, 1, h, w) at another size, smoothed before."""
-    if x.shape[3] == size:
-        return x
-    return F.interpolate(x, (size, size), mode="bilinear", align_corners=False, antialias=True)
-
-
-def augment(x: Tensor, g: torch.Generator, erased: float = 0.5, light: float = 1.0) -> Tensor:
-    """Changed and standardised copies of grey faces (n, 1, h, w), some with an erased patch."""
-    return patched(standardise(changed(x, g, light)), g, erased)
-
-
-def between(x: Tensor, g: torch.Generator) -> Callable[[float, float], Tensor]:
-    """Draws one number for each row of x, between two others."""
-    return lambda low, high: torch.empty(len(x)).uniform_(low, high, generator=g)
-
-
-def changed(x: Tensor, g: torch.Generator, light: float = 1.0) -> Tensor:
-    """Changed copies of grey faces (n, 1, h, w), 0 to 255, like ``ferkit.augment``, in whole batches.
-
-    ``light`` is how strong gamma, shadow, contrast, brightness and noise are, and how often detail is lost.
-    """
-    uniform = between(x, g)
-
-    def wide(numbers: Tensor) -> Tensor:
-        return numbers[:, None, None, None]
-
-    shift = torch.stack([uniform(-0.14, 0.14), uniform(-0.14, 0.14)], 1)
-    x = turn(x, uniform(-15, 15) * math.pi / 180, uniform(0.88, 1.12), uniform(0, 1) < 0.5, shift)
-    rows = uniform(0, 1) < 0.12 * light
-    if rows.any():
-        x[rows] = F.avg_pool2d(F.pad(x[rows], (1, 1, 1, 1), mode="reflect"), 3, 1)
-    rows = uniform(0, 1) < 0.12 * light
-    if rows.any():
-        small = F.interpolate(x[rows], scale_factor=0.5, mode="area")
-        x[rows] = F.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
-    q = (x / 255).clamp(0, 1) ** wide(torch.exp(uniform(-0.5, 0.5) * light))
-    shadow = 1 + wide(uniform(-0.4, 0.4) * light) * torch.linspace(-1, 1, x.shape[3])
-    q = q * torch.where(wide(uniform(0, 1) < 0.5), shadow, torch.ones_like(shadow))
-    q = q * wide(1 + uniform(-0.4, 0.3) * light) + wide(uniform(-0.1, 0.1) * light)
-    q = q + torch.randn(q.shape, generator=g) * wide(uniform(0, 0.05) * light * (uniform(0, 1) < 0.4))
-    return q.clamp(0, 1) * 255
-
-
-def patched(x: Tensor, g: torch.Generator, erased: float) -> Tensor:
-    """Standardised faces, a share of them with a rectangle erased."""
-    uniform, unit = between(x, g), x.shape[3] / SIZE
-    sides = torch.stack([uniform(6 * unit, 20 * unit), uniform(6 * unit, 20 * unit)], 1).long()
-    middles = torch.stack([uniform(0, x.shape[2]), uniform(0, x.shape[3])], 1).long()
-    return erase(x, sides, middles, uniform(0, 1) < erased)
-
-
-def turn(x: Tensor, angle: Tensor, scale: Tensor, flip: Tensor, shift: Tensor) -> Tensor:
-    """Rotated, scaled, mirrored and shifted (in halves of the width); mirrored at the border."""
-    sign = torch.where(flip, -1.0, 1.0)
-    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    matrix = torch.stack([cos * sign, -sin, shift[:, 0], sin * sign, cos, shift[:, 1]], 1).reshape(-1, 2, 3)
-    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-
-
-def erase(x: Tensor, sides: Tensor, middles: Tensor, on: Tensor) -> Tensor:
-    """Rectangles set to 0, the mean of a standardised face, on the rows where ``on``."""
-    rows, columns = (
-        (torch.arange(length)[None] - middles[:, axis, None]).abs() * 2 < sides[:, axis, None]
-        for axis, length in enumerate(x.shape[2:])
-    )
-    hidden = rows[:, :, None] & columns[:, None, :] & on[:, None, None]
-    return x.masked_fill(hidden[:, None], 0.0)
-
-
 class Training:
     """Network, optimiser and running average, one epoch at a time."""
 
@@ -347,7 +194,7 @@ class Training:
         self.views: dict[int, tuple[Tensor, Tensor]] = {}
         self.net = network(args).to(memory_format=torch.channels_last)
         if args.shrink:
-            self.net.load_state_dict(shrunk(args.shrink, self.net, data))
+            self.net.load_state_dict(shrunk(args.shrink, self.net, data.faces[torch.from_numpy(data.train)]))
         elif args.init:
             missing = self.net.load_state_dict(mean_state(args.init), strict=False).missing_keys
             if missing:  # shortcuts that these strides do not need may be left over
@@ -452,7 +299,7 @@ class Training:
         net.load_state_dict(self.average)
         net.train()
         for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, torch.nn.BatchNorm2d):
                 module.reset_running_stats()
                 module.momentum = None  # the plain mean over all batches
         order = torch.randperm(len(self.data.train), generator=torch.Generator().manual_seed(1))
@@ -476,81 +323,6 @@ def mean_state(paths: Sequence[str]) -> dict[str, Tensor]:
 def network(args: argparse.Namespace) -> Net:
     """The network that the command line asks for."""
     return Net(args.widths, args.strides, gates=args.gates, winograd=args.winograd)
-
-
-def opened(path: str) -> Net:
-    """The network of a ``net.npz``, ready to be asked."""
-    weights = load_weights(path)
-    heads = tuple(map(len, (weights.labels, *weights.heads.values())))
-    net = Net(weights.widths, weights.strides, heads, gates=weights.gates)
-    own = net.state_dict()
-    names = [name for name in own if not name.endswith("num_batches_tracked")]
-    for name, key in zip(names, from_torch(own), strict=True):
-        array = torch.from_numpy(weights.arrays[key])
-        own[name] = {4: lambda a: a.permute(3, 2, 0, 1), 2: lambda a: a.mT}.get(array.ndim, lambda a: a)(array)
-    net.load_state_dict(own)
-    return net.eval()
-
-
-@torch.no_grad()
-def shrunk(path: str, net: Net, data: Data) -> dict[str, Tensor]:
-    """State of ``net`` that begins near a wider network of as many blocks.
-
-    Of each map the channels are kept from which the others are best rebuilt on training faces (QR with pivots), and
-    what comes next is changed to read the others from them; a gate that ``net`` lacks is taken for its mean.
-    """
-    wide, state = opened(path), net.state_dict()
-    whole = all(block.cs is not None and not isinstance(block.se, Gate) for block in net.blocks)
-    shorter = [len(block.c2.weight) > len(own.c2.weight) for block, own in zip(net.blocks, wide.blocks, strict=False)]
-    if not whole or any(shorter) or [b.stride for b in net.blocks] != [b.stride for b in wide.blocks]:
-        raise SystemExit(
-            f"Got {path} of other strides or narrower, or gates, expected --no-gates, its strides, at most its widths, "
-            "and a change of width or stride in each block."
-        )
-    maps: dict[str, Tensor] = {}
-    for name, module in wide.named_modules():
-        if isinstance(module, (Block, Gate)) or name.endswith("n1") or name == "n":
-            module.register_forward_hook(
-                lambda _, given, got, name=name: maps.update({name: got, f"{name}>": given[0]})
-            )
-    rows = data.train[:: max(1, len(data.train) // SHRINK_ROWS)][:SHRINK_ROWS]
-    wide(standardise(data.faces[torch.from_numpy(rows)]))
-    old = wide.state_dict()
-
-    def put(conv: str, norm: str, keep: Tensor, read: Tensor, scale: Tensor | None = None) -> None:
-        state[f"{conv}.weight"] = torch.einsum("ochw,sc->oshw", old[f"{conv}.weight"][keep], read)
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            state[f"{norm}.{part}"] = old[f"{norm}.{part}"][keep].clone()
-        for part in ("weight", "bias") if scale is not None else ():
-            state[f"{norm}.{part}"] *= scale[keep]
-
-    keep, read = _kept(F.relu(maps["n"]), len(net.c.weight))
-    put("c", "n", keep, torch.eye(1))
-    for i, block in enumerate(net.blocks):
-        name = f"blocks.{i}"
-        inner, read_inner = _kept(F.relu(maps[f"{name}.n1"]), len(block.c1.weight))
-        outer, read_outer = _kept(maps[name], len(block.c2.weight))
-        put(f"{name}.c1", f"{name}.n1", inner, read)
-        gate = wide.blocks[i].se
-        scale = gate.shares(maps[f"{name}.se>"]).mean(0) if isinstance(gate, Gate) else None
-        put(f"{name}.c2", f"{name}.n2", outer, read_inner, scale)
-        put(f"{name}.cs", f"{name}.ns", outer, read)
-        keep, read = outer, read_outer
-    for i in range(len(net.heads)):
-        state[f"heads.{i}.weight"] = old[f"heads.{i}.weight"] @ read.mT
-        state[f"heads.{i}.bias"] = old[f"heads.{i}.bias"].clone()
-    return state
-
-
-def _kept(maps: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Which n channels to keep of maps (rows, channels, h, w), and how all are read from these: (n, channels)."""
-    flat = maps.permute(0, 2, 3, 1).flatten(0, 2).double()
-    square = (flat.mT @ flat).numpy()
-    root = np.linalg.cholesky(square + 1e-6 * np.trace(square) / len(square) * np.eye(len(square))).T
-    order = qr(root, mode="r", pivoting=True)[1][:n]
-    keep = np.sort(order)
-    read = np.linalg.lstsq(root[:, keep], root, rcond=None)[0]
-    return torch.from_numpy(keep), torch.from_numpy(read).float()
 
 
 def one_cycle(share: float) -> float:

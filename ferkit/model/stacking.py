@@ -70,6 +70,8 @@ class Stacking(FamilyModels):
         Mean of each margin on the fusion rows, and factor, one for each family.
     margin_widths_ : dict of str to int
         Margins of each family.
+    fusion_margins_ : Features
+        Margins of the rows that fitted the fusion, as long as the object lives: files and copies lack them.
     n_base_rows_, n_fusion_rows_ : int
         Rows that fitted the bases and the fusion.
 
@@ -200,8 +202,8 @@ class Stacking(FamilyModels):
 
         Parameters
         ----------
-        X : Features, or array-like or CSR matrix of shape (n, n_features)
-            The fusion rows.
+        X : Features, or array-like or CSR matrix of shape (n, n_features), or None
+            The fusion rows; None for those of ``fit``, in their order, whose margins are known.
         y : array-like of shape (n,)
             Their labels.
         groups : array-like of shape (n,) or None, default=None
@@ -216,12 +218,12 @@ class Stacking(FamilyModels):
         """
         check_fitted(self, "final_")
         positive("folds", folds, whole=True, least=2)
-        features = self._check(X, fitting=False)
+        found = self._known_margins() if X is None else self._margins(self._check(X, fitting=False))
         y = np.asarray(y)
         unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()))
-        if unknown or len(y) != len(features):
-            raise InputError(f"Got {len(y)} labels, unknown ones {unknown}, expected {len(features)} known labels.")
-        codes, found = np.searchsorted(self.classes_, y), self._margins(features)
+        if unknown or len(y) != len(found):
+            raise InputError(f"Got {len(y)} labels, unknown ones {unknown}, expected {len(found)} known labels.")
+        codes = np.searchsorted(self.classes_, y)
         own = None if groups is None else np.asarray(groups)
 
         def logits(train: Array, test: Array) -> Array:
@@ -256,6 +258,17 @@ class Stacking(FamilyModels):
         self.n_base_rows_ = 0 if all_through else len(codes) if fusion is None else int((~rows).sum())
         self.n_fusion_rows_ = int(rows.sum())
         self._fuse(found, y[rows], None if groups is None else groups[rows])
+        self.fusion_margins_ = found
+
+    def __getstate__(self) -> Any:
+        state = dict(super().__getstate__())
+        state.pop("fusion_margins_", None)
+        return state
+
+    def _known_margins(self) -> Features:
+        if not hasattr(self, "fusion_margins_"):
+            raise InputError("Got X=None for a model from a file or a copy, expected the fusion rows.")
+        return self.fusion_margins_
 
     def _logits(self, X: Features) -> Array:
         return margins(self.final_, self._scaled(self._margins(X)), self.classes_)

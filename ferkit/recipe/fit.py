@@ -352,20 +352,15 @@ def _validate(recipe: Recipe, pipeline: Pipeline, material: Material, rows: Rows
     if not len(rows.held_out):
         return None
     faces, y, groups = material.faces[rows.held_out], material.labels[rows.held_out], rows.groups[rows.held_out]
-    X = (
-        faces
-        if pipeline.named_steps["features"] == "passthrough"
-        else pipeline.named_steps["features"].transform(faces)
-    )
-    model = pipeline[-1]
+    union, model = pipeline.named_steps["features"], pipeline[-1]
     data = rows.held_out_name
-    if "fusion" in signature(model.fit).parameters:
-        proba = model.cross_fitted(X, y, groups=groups)
+    if _fuses(recipe, rows):
+        proba = model.cross_fitted(None, y, groups=groups)
         data += ", cross-fitted"
         if _fusion_rows_choose(recipe, rows):
             data += "; these rows also chose the settings"
     else:
-        proba = model.predict_proba(X)
+        proba = model.predict_proba(faces if union == "passthrough" else union.transform(faces))
     classes = ordered(str(label) for label in model.classes_)
     order = [model.classes_.tolist().index(label) for label in classes]
     proba = np.asarray(proba, np.float64)[:, order]

@@ -80,7 +80,7 @@ def best_on_fusion_rows(
         trial = clone(pipeline).set_params(**settings)
         features = X if len(trial) == 1 else trial[:-1].fit(X[base], y[base]).transform(X)
         model, held_out = trial[-1].fit(features, y, fusion=fusion, groups=groups), features[rows]
-        answers = _Answers(model.classes_, model.cross_fitted(held_out, y[rows], groups=groups[rows]))
+        answers = _Answers(model.classes_, model.cross_fitted(None, y[rows], groups=groups[rows]))
         score = float(_scorer(search.score)(answers, held_out, y[rows]))
         if score > best_score:
             best, best_score = dict(settings), score

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -175,6 +177,19 @@ def test_cross_fitting_leaves_the_model_as_it_was_and_keeps_groups_whole(rows):
     assert losses[0] < losses[1] < 1.0
     with pytest.raises(InputError, match="unknown ones"):
         model.cross_fitted(X[fusion], np.full(200, "pride"))
+
+
+def test_margins_of_the_fusion_rows_are_known_until_the_model_is_copied(rows):
+    X, y = rows
+    fusion = np.arange(len(y)) % 2 == 0
+    model = Stacking().fit(X, y, fusion=fusion)
+    np.testing.assert_array_equal(model.cross_fitted(None, y[fusion]), model.cross_fitted(X[fusion], y[fusion]))
+    with pytest.raises(InputError, match=r"Got 3 labels, unknown ones \[\], expected 200 known labels"):
+        model.cross_fitted(None, y[:3])
+    copied = copy.deepcopy(model)
+    np.testing.assert_array_equal(copied.predict_proba(X), model.predict_proba(X))
+    with pytest.raises(InputError, match="Got X=None for a model from a file or a copy"):
+        copied.cross_fitted(None, y[fusion])
 
 
 def test_logits_pass_through_in_the_order_of_their_names():

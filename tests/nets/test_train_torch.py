@@ -282,7 +282,7 @@ def test_weights_are_opened_as_they_were(script, wide):
     net, path = wide
     x = torch.randn(4, 1, 48, 48)
     with torch.no_grad():
-        for one, other in zip(script.opened(path)(x), net(x), strict=True):
+        for one, other in zip(importlib.import_module("torch_net").opened(path)(x), net(x), strict=True):
             torch.testing.assert_close(one, other)
 
 
@@ -293,7 +293,7 @@ def test_a_shrunk_network_says_nearly_the_same(script, wide):
     near = []
     for widths in ((16, 16, 24, 24), (12, 12, 16, 16), (4, 4, 6, 6)):
         small = script.Net(widths, (2, 1, 2), gates=False)
-        small.load_state_dict(script.shrunk(path, small, data))
+        small.load_state_dict(script.shrunk(path, small, data.faces[data.train]))
         with torch.no_grad():
             one, other = (found[0] - found[0].mean(0) for found in (small.eval()(x), net(x)))
         near.append(torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0).item())
@@ -312,7 +312,7 @@ def test_a_shrunk_network_says_nearly_the_same(script, wide):
 )
 def test_what_cannot_be_shrunk_is_refused(script, wide, widths, strides, gates):
     with pytest.raises(SystemExit, match="expected --no-gates"):
-        script.shrunk(wide[1], script.Net(widths, strides, gates=gates), script.read("sample"))
+        script.shrunk(wide[1], script.Net(widths, strides, gates=gates), script.read("sample").faces)
 
 
 compiles = pytest.mark.skipif(
