@@ -170,7 +170,7 @@ def fit_material(
     hashes, known = seen_hashes(material.faces), seen_by_networks(pipeline)
     seen = np.isin(hashes, known)
     rows = divide(recipe, material.faces, material.labels, material.subjects, material.held_out, name, seen, cache)
-    if _cross_fits(pipeline[-1], rows):
+    if _cross_fits(recipe, pipeline[-1], rows):
         check_groups(material.labels[rows.train], rows.groups[rows.train])
     found = _search(recipe, pipeline, material, rows, tell) if recipe.search else {}
     X, fusion, groups, y = _train_rows(recipe, pipeline, material, rows, tell)
@@ -292,12 +292,11 @@ def _fusion_rows_choose(recipe: Recipe, rows: Rows) -> bool:
     return recipe.search is not None and _fuses(recipe, rows) and rows.memorised > 0
 
 
-def _cross_fits(model: Any, rows: Rows) -> bool:
+def _cross_fits(recipe: Recipe, model: Any, rows: Rows) -> bool:
     """Whether a model is fitted on parts of the training rows too, for its calibration or its fusion."""
-    takes = signature(model.fit).parameters
-    if "fusion" in takes and len(rows.held_out):
+    if _fuses(recipe, rows):
         return False
-    return "groups" in takes and getattr(model, "calibrate", True)
+    return "groups" in signature(model.fit).parameters and getattr(model, "calibrate", True)
 
 
 def _votes(material: Material, rows: NDArray[np.intp], y: NDArray[Any]) -> NDArray[Any] | None:
@@ -409,7 +408,7 @@ def _notes(recipe: Recipe, model: Any, rows: Rows) -> list[str]:
             "the model knows their faces, and strangers will be harder."
         )
     searched = recipe.search is not None and not _fusion_rows_choose(recipe, rows)
-    if rows.memorised > len(rows.train) / 2 and (searched or _cross_fits(model, rows)):
+    if rows.memorised > len(rows.train) / 2 and (searched or _cross_fits(recipe, model, rows)):
         said.append(
             f"{rows.memorised} of {len(rows.train)} training rows also trained a network of this recipe, which is "
             "over-sure of them: so are probabilities fitted on them, and settings searched for on them suit memorised "
