@@ -82,7 +82,7 @@ def test_only_nets_knows_tensorflow():
         names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
         names |= {n.module.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
         allowed = path.parent.name == "nets" or path.name == "doctor.py"
-        assert allowed or not names & {"tensorflow", "keras", "tf2onnx"}, path
+        assert allowed or not names & {"tensorflow", "keras"}, path
 
 
 def loaded(code):

@@ -3,7 +3,7 @@
     python tools/export_net.py net.npz net.onnx
     python tools/export_net.py net.npz net.onnx --eight-bit fer2013.csv.gz --half shipped.npz
 
-It needs TensorFlow (``pip install 'ferkit[train]'``). With ``--eight-bit``, convolutions are computed in whole numbers
+It needs the package ``onnx``, no TensorFlow. With ``--eight-bit``, convolutions are computed in whole numbers
 of 8 bits (weights of 7, so that older processors do not overflow), a third of the time and a quarter of the size; the
 faces of the set's Training part say in which range each map lies. With ``--half``, the weights are written once more
 with kernels in 16 bits, and what is exported has these.
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         save_weights(weights, args.half, half=True)
         weights = load_weights(args.half)
     data = to_onnx(weights, args.note)
-    said = "it gives the same numbers as Keras"
+    said = "in 32 bits"
     if args.eight_bit:
         faces = load(args.eight_bit, split="Training").pictures
         few = np.asarray(faces[:: max(1, len(faces) // FACES)][:FACES])

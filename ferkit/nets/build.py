@@ -18,6 +18,9 @@ STRIDES = (2, 1, 2, 1, 2, 1)
 SQUEEZE = 8
 """Channels are squeezed by this factor."""
 
+STANDARDISE_EPSILON, NORM_EPSILON = 1e-3, 1e-5
+"""Added to a face's variance, and to a channel's."""
+
 
 def build(
     n_classes: int,
@@ -72,7 +75,7 @@ def build(
     faces = keras.Input((input_size, input_size, 1), name="faces", dtype="float32")
     # In float32 whatever the policy: grey levels of changed faces are not whole numbers.
     x = keras.layers.LayerNormalization(
-        axis=(1, 2, 3), epsilon=1e-3, center=False, scale=False, dtype="float32", name="standardise"
+        axis=(1, 2, 3), epsilon=STANDARDISE_EPSILON, center=False, scale=False, dtype="float32", name="standardise"
     )(faces)
     x = make.relu(make.norm(make.conv(x, widths[0], 3, "stem_conv"), "stem_norm"), "stem_relu")
     for i, (width, stride) in enumerate(zip(widths[1:], strides, strict=True), start=1):
@@ -120,7 +123,7 @@ class _Maker:
         )(x)
 
     def norm(self, x: Any, name: str) -> Any:
-        return self.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=self.dtype, name=name)(x)
+        return self.layers.BatchNormalization(momentum=0.9, epsilon=NORM_EPSILON, dtype=self.dtype, name=name)(x)
 
     def relu(self, x: Any, name: str) -> Any:
         return self.layers.ReLU(dtype=self.dtype, name=name)(x)

@@ -1,27 +1,27 @@
-"""Network to ONNX, with a check that both give the same numbers."""
+"""A network as ONNX, written layer by layer as `build` makes it in Keras; neither Keras nor TensorFlow is needed."""
 
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import ferkit
-from ferkit.errors import FerkitError, missing
-from ferkit.nets.backend import keras as load_keras
-from ferkit.nets.weights import Weights
+from ferkit.errors import missing
+from ferkit.nets.build import NORM_EPSILON, SQUEEZE, STANDARDISE_EPSILON
+from ferkit.nets.weights import Weights, array_at
 
 OUTPUTS = ("logits", "embedding", "map")
-AXES = {"faces": ("n", "height", "width"), "map": ("n", "rows", "columns")}
-OPSET = 17
-TOLERANCE = 1e-4
+OPSET, FORMAT = 17, 8
+"""Versions of ONNX's operators and of its file; older onnxruntimes read these, too."""
 
 
 def to_onnx(weights: Weights, note: str = "") -> bytes:
-    """ONNX file of a network.
+    """ONNX file of a network. The same weights give the same bytes.
+
+    Each normalisation is part of the convolution before it, and so is the mean over 2 x 2 places before a shortcut's.
 
     Parameters
     ----------
@@ -40,126 +40,140 @@ def to_onnx(weights: Weights, note: str = "") -> bytes:
 
     Raises
     ------
-    FerkitError
-        If ONNX and Keras differ by more than 1e-4 of an output's largest number.
+    InputError
+        If an array is missing or has another shape.
+    MissingExtraError
+        If the package ``onnx`` is not installed.
     """
-    load_keras()
-    heads = {name: len(labels) for name, labels in weights.heads.items()}
-    model = weights.model(input_size=None, dropout=0.0, extra_heads=heads)
-    outputs = (*OUTPUTS, *weights.heads)
-    faces = _probe(weights.input_size)
-    expected = model(faces, training=False)
-    data = _convert(model, weights, outputs, note)
-    _compare(data, faces, {name: expected[name].numpy() for name in outputs})
-    return data
+    onnx = load_onnx()
+    heads = {"logits": weights.labels} | weights.heads
+    last = weights.widths[-1]
+    ports = {"logits": ["n", len(weights.labels)], "embedding": ["n", last], "map": ["n", "rows", "columns", last]}
+    ports |= {name: ["n", len(labels)] for name, labels in weights.heads.items()}
+    layers = _network(onnx, weights, heads)
+
+    def port(name: str, shape: list[Any]) -> Any:
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    faces = port("faces", ["n", "height", "width", 1])
+    outputs = [port(name, shape) for name, shape in ports.items()]
+    graph = onnx.helper.make_graph(layers.nodes, "ferkit", [faces], outputs, [*layers.constants.values()])
+    versions = [onnx.helper.make_opsetid("", OPSET)]
+    model = onnx.helper.make_model(graph, producer_name="ferkit", ir_version=FORMAT, opset_imports=versions)
+    about = {
+        "labels": json.dumps(list(weights.labels)),
+        "heads": json.dumps({name: list(labels) for name, labels in weights.heads.items()}),
+        "size": str(weights.input_size),
+        "ferkit": ferkit.__version__,
+        "licence": note,
+    }
+    onnx.helper.set_model_props(model, about)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
-def _convert(model: Any, weights: Weights, outputs: Sequence[str], note: str) -> bytes:
-    import tensorflow as tf
+def load_onnx() -> Any:
+    """The package ``onnx``, imported at the first call.
 
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the converter's own old NumPy names
-            import onnx
-            import tf2onnx
-
-            signature = [tf.TensorSpec((None, None, None, 1), tf.float32, name="faces")]
-
-            @tf.function(input_signature=signature)
-            def run(faces: Any) -> dict[str, Any]:
-                found = model(faces, training=False)
-                return {name: found[name] for name in outputs}
-
-            proto, _ = tf2onnx.convert.from_function(run, input_signature=signature, opset=OPSET)
+        import onnx
     except ImportError as error:
-        raise missing(error.name or "tf2onnx", "train") from error
-    _tidy(proto.graph, outputs)
-    _join_pools(proto.graph)
-    labels, heads = json.dumps(list(weights.labels)), json.dumps({k: list(v) for k, v in weights.heads.items()})
-    size = str(weights.input_size)
-    about = {"labels": labels, "heads": heads, "size": size, "ferkit": ferkit.__version__, "licence": note}
-    onnx.helper.set_model_props(proto, about)
-    return proto.SerializeToString(deterministic=True)
+        raise missing("onnx", "train") from error
+    return onnx
 
 
-def _tidy(graph: Any, outputs: Sequence[str]) -> None:
-    """Fixed order and plain names, so that the same weights give the same bytes: the converter's differ by run."""
-    graph.name, graph.doc_string = "ferkit", ""
-    nodes = _in_order(graph, outputs)
-    arrays = {array.name: array for array in graph.initializer}
-    used = list(dict.fromkeys(name for node in nodes for name in node.input if name in arrays))
-    names = {array: f"array{i}" for i, array in enumerate(used)}
-    for i, node in enumerate(nodes):
-        for k, name in enumerate(node.output):
-            names[name] = name if name in outputs else f"value{i}_{k}"
-    for i, node in enumerate(nodes):
-        node.name = f"node{i}"
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names[name] for name in node.output]
-    for old in used:
-        arrays[old].name = names[old]
-    ports = {port.name: port for port in graph.output}
-    _replace(graph.node, nodes)
-    _replace(graph.initializer, [arrays[name] for name in used])
-    _replace(graph.output, [ports[name] for name in outputs])
-    _replace(graph.value_info, [])
-    for port in (*graph.input, *graph.output):
-        for axis, length in zip(AXES.get(port.name, ("n",)), port.type.tensor_type.shape.dim, strict=False):
-            length.dim_param = axis
+def _network(onnx: Any, weights: Weights, heads: dict[str, tuple[str, ...]]) -> _Layers:
+    layers = _Layers(onnx, weights.arrays)
+    width, *widths = weights.widths
+    x = layers.conv(_standardised(layers), "stem_conv", "stem_norm", (3, 3, 1, width))
+    x = layers.add("Relu", "stem_relu", x)
+    for i, (new, stride) in enumerate(zip(widths, weights.strides, strict=True), start=1):
+        x = _block(layers, x, f"block{i}", width, new, stride, weights.gates)
+        width = new
+    layers.add("Transpose", "map", x, perm=[0, 2, 3, 1])
+    layers.add("Flatten", "embedding", layers.add("GlobalAveragePool", "mean", x))
+    for name, labels in heads.items():
+        layers.dense("embedding", name, (width, len(labels)))
+    return layers
 
 
-def _join_pools(graph: Any) -> None:
-    """Means over 2 x 2 places, each before a convolution of one place, as one convolution: the same, and faster."""
-    from onnx.helper import make_attribute
-    from onnx.numpy_helper import from_array, to_array
-
-    arrays = {array.name: array for array in graph.initializer}
-    readers = {name: node for node in graph.node for name in node.input}
-    for pool in [node for node in graph.node if node.op_type == "AveragePool"]:
-        conv = readers[pool.output[0]]
-        if conv.op_type != "Conv" or conv.input[1] not in arrays:
-            continue
-        kernel = to_array(arrays[conv.input[1]])
-        spread = np.broadcast_to(kernel / 4, (*kernel.shape[:2], 2, 2))
-        arrays[conv.input[1]].CopyFrom(from_array(np.ascontiguousarray(spread), conv.input[1]))
-        conv.input[0] = pool.input[0]
-        _replace(conv.attribute, [make_attribute("kernel_shape", [2, 2]), make_attribute("strides", [2, 2])])
-        graph.node.remove(pool)
+def _standardised(layers: _Layers) -> str:
+    """Each face by its own mean and deviation, as (n, 1, height, width)."""
+    faces = layers.add("Transpose", "channels_first", "faces", perm=[0, 3, 1, 2])
+    around = layers.add("Sub", "centred", faces, _mean(layers, "face_mean", faces))
+    variance = _mean(layers, "variance", layers.add("Mul", "squares", around, around))
+    some = layers.add("Add", "some_variance", variance, layers.constant("epsilon", np.float32(STANDARDISE_EPSILON)))
+    return layers.add("Div", "standardise", around, layers.add("Sqrt", "deviation", some))
 
 
-def _in_order(graph: Any, outputs: Sequence[str]) -> list[Any]:
-    """Nodes that the outputs need, each after the nodes that it needs itself."""
-    makers = {name: i for i, node in enumerate(graph.node) for name in node.output}
-    done: dict[int, Any] = {}
-    stack = [makers[name] for name in reversed(outputs)]
-    while stack:
-        node = graph.node[stack[-1]]
-        waits = [makers[name] for name in node.input if name in makers and makers[name] not in done]
-        if waits:
-            stack.append(waits[0])
-        else:
-            done[stack.pop()] = node
-    return list(done.values())
+def _mean(layers: _Layers, name: str, x: str) -> str:
+    return layers.add("ReduceMean", name, x, axes=[1, 2, 3], keepdims=1)
 
 
-def _replace(field: Any, values: list[Any]) -> None:
-    copies = [type(value).FromString(value.SerializeToString(deterministic=True)) for value in values]
-    del field[:]
-    field.extend(copies)
+def _block(layers: _Layers, x: str, name: str, width: int, new: int, stride: int, gates: bool) -> str:
+    y = layers.conv(x, f"{name}_conv1", f"{name}_norm1", (3, 3, width, new), stride)
+    y = layers.add("Relu", f"{name}_relu1", y)
+    y = layers.conv(y, f"{name}_conv2", f"{name}_norm2", (3, 3, new, new))
+    if gates:
+        y = layers.add("Mul", f"{name}_gate", y, _gate(layers, y, name, new))
+    if stride > 1 or width != new:
+        x = layers.conv(x, f"{name}_shortcut_conv", f"{name}_shortcut_norm", (1, 1, width, new), stride)
+    return layers.add("Relu", f"{name}_relu2", layers.add("Add", f"{name}_add", y, x))
 
 
-def _probe(size: int) -> np.ndarray:
-    """A few faces' worth of numbers: noise, a ramp and a flat grey."""
-    noise = np.random.default_rng(0).integers(0, 256, (3, size, size))
-    ramp = np.broadcast_to(np.linspace(0, 255, size), (size, size))
-    return np.stack([*noise, ramp, np.full((size, size), 128.0)])[..., None].astype(np.float32)
+def _gate(layers: _Layers, y: str, name: str, width: int) -> str:
+    few = max(width // SQUEEZE, 1)
+    mean = layers.add("Flatten", f"{name}_means", layers.add("GlobalAveragePool", f"{name}_mean", y))
+    squeezed = layers.add("Relu", f"{name}_squeezed", layers.dense(mean, f"{name}_squeeze", (width, few)))
+    excited = layers.add("Sigmoid", f"{name}_excited", layers.dense(squeezed, f"{name}_excite", (few, width)))
+    return layers.add("Unsqueeze", f"{name}_spread", excited, layers.constant("places", np.array([2, 3])))
 
 
-def _compare(data: bytes, faces: np.ndarray, expected: dict[str, np.ndarray]) -> None:
-    import onnxruntime
+class _Layers:
+    """Nodes and constants of a graph; each node is named like its one output."""
 
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    for name, got in zip(expected, session.run(list(expected), {"faces": faces}), strict=True):
-        difference = float(np.abs(got - expected[name]).max() / max(np.abs(expected[name]).max(), 1e-6))
-        if not difference < TOLERANCE:
-            raise FerkitError(f"Got {name} from ONNX that differs by {difference:.2g}, expected below {TOLERANCE}.")
+    def __init__(self, onnx: Any, arrays: dict[str, NDArray[np.float32]]) -> None:
+        self.onnx, self.arrays = onnx, arrays
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Any] = {}
+
+    def add(self, kind: str, name: str, *inputs: str, **settings: Any) -> str:
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [name], name, **settings))
+        return name
+
+    def constant(self, name: str, array: Any) -> str:
+        if name not in self.constants:
+            self.constants[name] = self.onnx.numpy_helper.from_array(np.asarray(array), name)
+        return name
+
+    def dense(self, x: str, name: str, shape: tuple[int, int]) -> str:
+        kernel = self.constant(f"{name}/kernel", array_at(self.arrays, f"{name}/kernel", shape))
+        bias = self.constant(f"{name}/bias", array_at(self.arrays, f"{name}/bias", shape[1:]))
+        return self.add("Gemm", name, x, kernel, bias)
+
+    def conv(self, x: str, name: str, norm: str, shape: tuple[int, int, int, int], stride: int = 1) -> str:
+        """A convolution with a kernel (height, width, in, out) and the normalisation after it.
+
+        One of a single place with a stride is the shortcut's, which begins with the mean over as many places.
+        """
+        kernel, bias = self._normed(name, norm, shape)
+        size = shape[0]
+        if size == 1 and stride > 1:
+            size, kernel = stride, np.broadcast_to(kernel / stride**2, (*kernel.shape[:2], stride, stride))
+        inputs = [self.constant(f"{name}/kernel", kernel), self.constant(f"{name}/bias", bias)]
+        pads = [shape[0] // 2] * 4
+        return self.add("Conv", name, x, *inputs, kernel_shape=[size, size], strides=[stride, stride], pads=pads)
+
+    def _normed(
+        self, name: str, norm: str, shape: tuple[int, int, int, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Kernel (out, in, height, width) and bias of both layers together."""
+        kernel = array_at(self.arrays, f"{name}/kernel", shape).astype(np.float64)
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        gamma, beta, mean, variance = (array_at(self.arrays, f"{norm}/{part}", shape[3:]) for part in names)
+        factor = gamma / np.sqrt(variance.astype(np.float64) + NORM_EPSILON)
+        return (kernel * factor).transpose(3, 2, 0, 1).astype(np.float32), (beta - mean * factor).astype(np.float32)

@@ -81,11 +81,22 @@ def put_arrays(model: Any, arrays: Mapping[str, NDArray[np.float32]]) -> None:
     for variable in model.variables:
         if "seed_generator" in variable.path:
             continue
-        array = arrays.get(variable.path)
-        if array is None or array.shape != tuple(variable.shape):
-            got = "nothing" if array is None else f"shape {array.shape}"
-            raise InputError(f"Got {got} for the weight {variable.path!r}, expected shape {tuple(variable.shape)}.")
-        variable.assign(array)
+        variable.assign(array_at(arrays, variable.path, tuple(variable.shape)))
+
+
+def array_at(arrays: Mapping[str, NDArray[np.float32]], path: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The array of a path.
+
+    Raises
+    ------
+    InputError
+        If it is missing or has another shape.
+    """
+    array = arrays.get(path)
+    if array is None or array.shape != shape:
+        got = "nothing" if array is None else f"shape {array.shape}"
+        raise InputError(f"Got {got} for the weight {path!r}, expected shape {shape}.")
+    return array
 
 
 def dump_weights(weights: Weights, half: bool = False) -> bytes:

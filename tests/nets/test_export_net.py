@@ -12,7 +12,7 @@ from ferkit.features.onnx import OnnxNetwork
 from ferkit.nets.weights import load_weights
 from ferkit.sources import sample
 
-pytest.importorskip("tf2onnx", reason="exporting networks needs the extra 'train'")
+pytest.importorskip("onnx", reason="exporting networks needs the extra 'train'")
 ASSETS = Path(ferkit.__file__).parent / "assets"
 OUTPUTS = ["logits", "embedding", "map", "votes"]
 
