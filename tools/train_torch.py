@@ -18,7 +18,7 @@ Le, 2021).
 
 Written to --out: ``net.pt`` and ``average.pt`` (last weights, and their running average with normalisation statistics
 of its own), ``seen.npy`` (hashes of the training faces), and for the weights that --keep names ``net.npz`` and, where
-TensorFlow is installed, ``net.onnx``.
+the package ``onnx`` is installed, ``net.onnx``.
 """
 
 from __future__ import annotations
@@ -383,7 +383,7 @@ def write_seen(data: Data, out: Path) -> np.ndarray:
 
 
 def export(state: dict[str, Tensor], out: Path, seen: np.ndarray, args: argparse.Namespace) -> None:
-    """Write ``net.npz``, and ``net.onnx`` where TensorFlow is installed."""
+    """Write ``net.npz``, and ``net.onnx`` where the package ``onnx`` is installed."""
     arrays = from_torch({name: value.float().numpy() for name, value in state.items()})
     heads = {"votes": tuple(EXPRESSIONS)} if args.votes else {}
     weights = Weights(FER2013, arrays, args.widths, args.strides, args.sizes[-1], seen, heads, args.gates)
@@ -394,7 +394,7 @@ def export(state: dict[str, Tensor], out: Path, seen: np.ndarray, args: argparse
         write_whole(out / "net.onnx", to_onnx(weights, NOTE))
     except MissingExtraError:
         print(
-            f"Without TensorFlow there is no net.onnx. Where it is installed, run:\n"
+            f"Without the package onnx there is no net.onnx. Where it is installed, run:\n"
             f"python tools/export_net.py {out / 'net.npz'} {out / 'net.onnx'}"
         )
 

@@ -27,7 +27,7 @@ from ferkit.labels import canonical
 from ferkit.model.calibration import fit_temperature
 from ferkit.nets.backend import keras as load_keras
 from ferkit.nets.build import STRIDES, WIDTHS
-from ferkit.nets.export import to_onnx
+from ferkit.nets.export import load_onnx, to_onnx
 from ferkit.nets.start import changed_head, fresh, initial
 from ferkit.nets.training import Plan, Rows, sized, train
 from ferkit.nets.weights import Weights, dump_weights, load_weights
@@ -185,13 +185,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         MissingExtraError
-            If TensorFlow is not installed.
+            If TensorFlow, Keras or ``onnx`` is not installed.
         InputError
             If a parameter, a shape, ``init`` or the checkpoint is not what was expected, or the loss runs away.
         """
         faces, codes = self._checked(X, y)
         self._check_checkpoint()
         load_keras()
+        load_onnx()  # now, not after hours of training
         start = self._start(tuple(canonical(str(label)) for label in self.classes_))
         plan = self._plan(start)
         targets = self._targets(codes, votes)

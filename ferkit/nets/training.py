@@ -92,7 +92,7 @@ def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp
     Raises
     ------
     InputError
-        The loss of an epoch is no number any more.
+        The loss of an epoch, or a weight after it, is no number any more.
     """
     trainer = _Trainer(start, plan)
     progress = Progress()
@@ -101,7 +101,9 @@ def train(start: Weights, rows: Rows, plan: Plan, checkpoint: Path | None, stamp
     watch = _Watch(plan.epochs, progress.epoch, verbose)
     try:
         while progress.epoch < plan.epochs:
-            progress.loss.append(_finite(trainer.epoch(rows, progress.epoch), progress.epoch + 1))
+            loss = trainer.epoch(rows, progress.epoch)
+            _check_finite(loss, trainer, progress.epoch + 1)
+            progress.loss.append(loss)
             progress.epoch += 1
             if rows.watched is not None:
                 progress.held_out.append(trainer.accuracy(rows.watched, rows.watched_codes))
@@ -122,14 +124,15 @@ def _keep(checkpoint: Path, stamp: str, trainer: _Trainer, progress: Progress) -
         warnings.warn(f"{error} The training goes on without that checkpoint.", RuntimeWarning, stacklevel=4)
 
 
-def _finite(loss: float, epoch: int) -> float:
-    """The loss of an epoch; what comes after one that is no number could only be thrown away."""
-    if not math.isfinite(loss):
-        raise InputError(
-            f"Got loss={loss} in epoch {epoch}, expected a number. The training ran away: set a smaller learning_rate "
-            "or muon_rate."
-        )
-    return loss
+def _check_finite(loss: float, trainer: _Trainer, epoch: int) -> None:
+    """Refuse an epoch after which everything could only be thrown away."""
+    if math.isfinite(loss) and all(np.isfinite(array).all() for array in take_arrays(trainer.model).values()):
+        return
+    got = "weights beyond all numbers" if math.isfinite(loss) else f"loss={loss}"
+    raise InputError(
+        f"Got {got} in epoch {epoch}, expected numbers. The training ran away: set a smaller learning_rate or "
+        "muon_rate."
+    )
 
 
 def one_cycle(share: float, peak: float) -> float:
@@ -227,7 +230,7 @@ class _Trainer:
             self._build(replace(self.start, arrays=arrays), momenta)
 
     def epoch(self, rows: Rows, epoch: int) -> float:
-        """One pass over the rows; mean loss."""
+        """One pass over the rows; mean loss. It ends where the loss is no number any more."""
         self._see(size_at(self.plan, epoch))
         rows = replace(rows, crops=sized(rows.crops, self.size))
         for variable in self.seeds:  # so that a resumed training drops the same units
@@ -238,15 +241,18 @@ class _Trainer:
             share = self.steps / (per_epoch * self.plan.epochs)
             self.optimizer.learning_rate.assign(one_cycle(share, self.plan.learning_rate))
             losses.append(float(self.step(faces, targets)))
+            if not math.isfinite(losses[-1]):
+                break
             self.steps += 1
             self._average()
         return float(np.mean(losses))
 
     def _average(self) -> None:
         keep = min(self.plan.average, (1 + self.steps) / (10 + self.steps))
-        for path, array in take_arrays(self.model).items():
-            mean = self.averages[path]
-            mean += (1 - keep) * (array - mean)
+        with np.errstate(invalid="ignore", over="ignore"):  # where a training runs away, the end of the epoch says so
+            for path, array in take_arrays(self.model).items():
+                mean = self.averages[path]
+                mean += (1 - keep) * (array - mean)
 
     def accuracy(self, crops: NDArray[np.uint8], codes: Any) -> float:
         """Share of faces that the network, as it is now, puts into the right class."""
@@ -291,7 +297,7 @@ def _compiled_step(model: Any, optimizer: Any, classes: int, weight_decay: float
     decayed = [v.path.endswith("kernel") and not optimizer.takes(v) for v in variables]
     signature = [tf.TensorSpec((None, size, size, 1), tf.float32), tf.TensorSpec((None, classes), tf.float32)]
 
-    @tf.function(input_signature=signature, jit_compile=False)
+    @tf.function(input_signature=signature, autograph=False, jit_compile=False)
     def step(faces: Any, targets: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = model(faces, training=True)["logits"]
@@ -302,7 +308,8 @@ def _compiled_step(model: Any, optimizer: Any, classes: int, weight_decay: float
         optimizer.apply(gradients)
         return loss
 
-    return step
+    traced = step.get_concrete_function()  # called by itself: TensorFlow takes many trainings in a row for a mistake
+    return lambda faces, targets: traced(tf.constant(faces), tf.constant(targets))
 
 
 def refresh_statistics(model: Any, crops: NDArray[np.uint8], rng: np.random.Generator) -> None:
