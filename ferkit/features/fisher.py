@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ferkit.errors import InputError
 from ferkit.features.dense import CHUNK, JOB, DenseDescriptors, at_least
-from ferkit.features.sift import BINS, ORIENTATIONS
+from ferkit.features.sift import MIRROR
 from ferkit.records import Faces, as_faces
 
 _ITERATIONS = 25
@@ -151,7 +151,7 @@ class FisherVectors(DenseDescriptors):
         found = self.describe(crops)
         whole = self._pooled(found)
         if self.mirror:
-            whole = np.asarray((whole + self._pooled(self._mirrored(found))) / 2, np.float32)
+            whole = np.asarray((whole + self._pooled(found, mirrored=True)) / 2, np.float32)
         return whole
 
     def cell_evidence(self, X: Any, evidence: NDArray[Any], slopes: NDArray[Any]) -> NDArray[np.float64]:
@@ -181,7 +181,7 @@ class FisherVectors(DenseDescriptors):
     def _half(self, crops: NDArray[np.uint8], slopes: NDArray[Any]) -> NDArray[np.float64]:
         """What the face's own vectors and those of its mirror image speak for, shape (2, cells, cells)."""
         found = self.describe(crops)
-        views = [self._pooled(found)[0] / 2, self._pooled(self._mirrored(found))[0] / 2]
+        views = [self._pooled(found)[0] / 2, self._pooled(found, mirrored=True)[0] / 2]
         length = 1.0
         if self.n_axes is not None:
             length = float(np.linalg.norm((views[0] + views[1] - self.cell_centre_) @ self.cell_axes_))
@@ -243,10 +243,16 @@ class FisherVectors(DenseDescriptors):
             parts.append((vectors - self.cell_centre_) @ self.cell_axes_ if project else vectors)
         return np.concatenate(parts)
 
-    def _pooled(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised Fisher vectors of each cell from descriptors (n, n_descriptors, 128)."""
-        seen = np.any(found != 0, axis=2)
-        reduced = np.asarray((found - self.centre_) @ self.axes_, np.float32)
+    def _pooled(self, found: NDArray[np.float32], mirrored: bool = False) -> NDArray[np.float32]:
+        """Normalised Fisher vectors of each cell from descriptors (n, n_descriptors, 128), or of the mirror image.
+
+        In the mirror image positions, bins and directions change places: nothing else is computed.
+        """
+        seen = np.asarray(found.any(axis=2))
+        axes, centre = (part[MIRROR] if mirrored else part for part in (self.axes_, self.centre_))
+        reduced = found @ axes - centre @ axes
+        if mirrored:
+            reduced, seen = self._turned(reduced), self._turned(seen)
         shares = self._shares(reduced) * seen[..., None]
         place = self._cells(self.cells)
         out = np.empty((len(found), self.cells**2, *self.means_.shape), np.float32)
@@ -270,13 +276,11 @@ class FisherVectors(DenseDescriptors):
         logs /= logs.sum(axis=2, keepdims=True)
         return np.asarray(logs, np.float32)
 
-    def _mirrored(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Descriptors of the mirror image: positions, bins and directions change places, nothing is computed."""
+    def _turned(self, found: NDArray[Any]) -> NDArray[Any]:
+        """Numbers of descriptors (n, n_descriptors, ...) at the places of the mirror image."""
         rows, columns = (len(positions) for positions in self._grids(self.crop_shape_))
-        shape = (len(found), len(self.sizes), rows, columns, BINS, BINS, ORIENTATIONS)
-        directions = [(ORIENTATIONS // 2 - i) % ORIENTATIONS for i in range(ORIENTATIONS)]
-        turned = found.reshape(shape)[:, :, :, ::-1, :, ::-1][..., directions]
-        return np.ascontiguousarray(turned).reshape(found.shape)
+        grid = found.reshape(len(found), len(self.sizes), rows, columns, -1)
+        return grid[:, :, :, ::-1].reshape(found.shape)
 
     @property
     def _width(self) -> int:

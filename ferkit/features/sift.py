@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 BINS = 4
 ORIENTATIONS = 8
 LENGTH = BINS * BINS * ORIENTATIONS
+_TURNED = (ORIENTATIONS // 2 - np.arange(ORIENTATIONS)) % ORIENTATIONS
+MIRROR = np.arange(LENGTH).reshape(BINS, BINS, ORIENTATIONS)[:, ::-1, _TURNED].ravel()
+"""Where each number of a mirrored patch's descriptor stands in that of the patch."""
 BIN_WIDTH = 1.5  # width of a bin in units of the keypoint's size, as in OpenCV
 _CLIP = 0.2
 _FLAT = 1e-2  # grey levels; weaker gradients are rounding errors of the blur, which normalisation would blow up

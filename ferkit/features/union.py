@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.base import TransformerMixin, clone
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
+from threadpoolctl import threadpool_limits
 
 from ferkit.errors import InputError, check_fitted
 from ferkit.features.base import FaceFeatures
@@ -149,8 +150,10 @@ class FamilyUnion(TransformerMixin, _BaseComposition, auto_wrap_output_keys=None
         if effective_n_jobs(self.n_jobs) == 1 or len(faces) <= BATCH:
             return family._numbers(faces)
         batches = (faces[start : start + BATCH] for start in range(0, len(faces), BATCH))
-        # Threads, because the arrays' work holds no lock, and processes would have to copy wide rows.
-        parts = Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(family._numbers)(batch) for batch in batches)
+        # Threads, because the arrays' work holds no lock, and processes would have to copy wide rows. Products of
+        # matrices with threads of their own would wait for each other.
+        with threadpool_limits(1, "blas"):
+            parts = Parallel(n_jobs=self.n_jobs, prefer="threads")(delayed(family._numbers)(batch) for batch in batches)
         return sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
 
     def _chosen(self) -> list[tuple[str, FaceFeatures]]:

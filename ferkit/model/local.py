@@ -8,6 +8,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy import linalg, sparse
+from threadpoolctl import threadpool_limits
 
 from ferkit.model.base import FaceClassifier, join, positive
 from ferkit.model.calibration import fit_vector
@@ -124,7 +125,8 @@ class LocalSVM(FaceClassifier):
             near = near.toarray() if sparse.issparse(near) else near
             if own is not None and asked is not None:
                 near = np.where(own[None, :] == asked[start : start + ROWS, None], -np.inf, near)
-            out += Parallel(self.n_jobs, prefer="threads")(delayed(self._local)(row) for row in near)
+            with threadpool_limits(1, "blas"):  # for one face's matrices more threads take longer
+                out += Parallel(self.n_jobs, prefer="threads")(delayed(self._local)(row) for row in near)
         return np.array(out).reshape(-1, len(self.classes_))
 
     def _local(self, near: Array) -> Array:

@@ -5,6 +5,7 @@ import pytest
 
 from ferkit.errors import InputError
 from ferkit.features.fisher import FisherVectors
+from ferkit.features.sift import MIRROR
 from ferkit.records import Faces
 from ferkit.sources import sample
 
@@ -46,7 +47,11 @@ def test_agrees_with_the_definition(faces):
 def test_the_mirror_image_is_not_computed_twice(faces):
     fisher = small().fit(faces)
     flipped = np.ascontiguousarray(faces.crops[:, :, ::-1])
-    np.testing.assert_allclose(fisher._mirrored(fisher.describe(faces.crops)), fisher.describe(flipped), atol=2e-4)
+    found = fisher.describe(faces.crops)
+    np.testing.assert_allclose(fisher._turned(found)[..., MIRROR], fisher.describe(flipped), atol=2e-4)
+    np.testing.assert_allclose(
+        fisher._pooled(found, mirrored=True), fisher._pooled(fisher.describe(flipped)), atol=2e-4
+    )
 
 
 def test_a_face_and_its_mirror_image_have_the_same_numbers(faces):

@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ferkit.errors import InputError
 from ferkit.features import HOG, LBP, FaceFeatures, FamilyUnion, FeatureCache, Geometry, VisualWords, union
@@ -99,6 +100,27 @@ def test_sparse_blocks_stay_sparse(faces, families):
     features = FamilyUnion([("bright", Sparse()), families[0]]).fit_transform(faces)
     assert sparse.issparse(features["bright"])
     assert isinstance(features["hog"], np.ndarray)
+
+
+def test_threads_do_not_wait_for_threads_of_matrix_products(faces, monkeypatch):
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    class Watching(HOG):
+        def _extract(self, faces):
+            seen.append(threads())
+            return super()._extract(faces)
+
+    seen = []
+    monkeypatch.setattr(union, "BATCH", 5)
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        for n_jobs in (2, None):
+            FamilyUnion([("hog", Watching())], n_jobs=n_jobs).fit_transform(faces)
+        assert threads() == before
+    assert len(seen) > 2
+    assert all(set(during) == {1} for during in seen[:-1])
+    assert seen[-1] == before
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
