@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# for matrix products of tests that run side by side: more would wait for each other, twice as long in all
+ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test lint types docs coverage lock clean
 
@@ -14,7 +16,7 @@ demo: .venv/demo
 	@echo "Look at out/picture.png and out/video.mp4"
 
 test: .venv/test
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: .venv/test
 	$(BIN)/ruff check .

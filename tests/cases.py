@@ -119,9 +119,7 @@ CASES = {
     "FaceExtractor": Case(
         _with_defaults("FaceExtractor", detector="haar", landmarks="none", smallest=0.5), {"light": ["none", "clahe"]}
     ),
-    "NetworkClassifier": Case(
-        _network_classifier, {"learning_rate": [0.01, 0.02]}, free=("checkpoint",), needs="tensorflow"
-    ),
+    "NetworkClassifier": Case(_network_classifier, {"dropout": [0.0, 0.4]}, free=("checkpoint",), needs="tensorflow"),
 }
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 SMALL = {
-    "widths": (8, 8, 16, 16),
-    "strides": (2, 2, 2),
+    "widths": (8, 16, 16),
+    "strides": (2, 2),
     "average": 0.0,
     "batch_size": 16,
     "augment": False,
