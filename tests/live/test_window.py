@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 WAIT = 60.0
-PAINTED, TRIES = 5.0, 8
+OPENED, PAINTED, TRIES = 30.0, 5.0, 8
 NEEDED = [name for name in ("Xvfb", "xdotool") if shutil.which(name) is None]
 pytestmark = pytest.mark.skipif(bool(NEEDED), reason=f"{' and '.join(NEEDED)} not installed")
 
@@ -44,6 +44,7 @@ def screen(tmp_path):
         str(tmp_path),
         "-nolisten",
         "tcp",
+        "-noreset",  # else it drops everybody who comes while xdotool leaves
     ]
     server = subprocess.Popen(command, pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(write)
@@ -75,7 +76,19 @@ class Session:
         self.process = subprocess.Popen(
             command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        self.window = until(lambda: self.xdotool("search", "--name", "ferkit live").split(), "the window")[0]
+        self.window = ""
+
+    def painted(self, pixels):
+        """Whether a window opens, and draws: without a window manager Qt at times misses that it was mapped."""
+        end = time.monotonic() + OPENED
+        while time.monotonic() < end and self.process.poll() is None:
+            found = [] if self.window else self.xdotool("search", "--name", "ferkit live").split()
+            if found:
+                self.window, end = found[0], time.monotonic() + PAINTED
+            if self.window and np.mean(screenshot(pixels) > 0) > 0.1:
+                return True
+            time.sleep(0.1)
+        return False
 
     def xdotool(self, *words):
         return subprocess.run(["xdotool", *words], env=self.env, capture_output=True, text=True, check=False).stdout
@@ -95,7 +108,7 @@ class Session:
 
     def close(self):
         self.process.kill()
-        self.process.communicate()
+        return self.process.communicate()[1]
 
     def end(self):
         said = self.process.communicate(timeout=WAIT)[1]
@@ -104,23 +117,16 @@ class Session:
 
 @pytest.fixture
 def session(tmp_path, screen):
+    said = []
     for _ in range(TRIES):
         session = Session(tmp_path, screen[0])
-        if painted(screen[1]):
-            break
-        session.close()
-    yield session
-    session.close()
-
-
-def painted(path):
-    """Whether the window draws: without a window manager Qt at times misses that the server mapped it."""
-    end = time.monotonic() + PAINTED
-    while time.monotonic() < end:
-        if np.mean(screenshot(path) > 0) > 0.1:
-            return True
-        time.sleep(0.1)
-    return False
+        try:
+            if session.painted(screen[1]):
+                yield session
+                return
+        finally:
+            said.append(session.close())
+    pytest.fail(f"no window was painted in {TRIES} tries: {said}")
 
 
 def test_keys_of_a_real_window(session, screen):
