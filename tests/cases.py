@@ -115,7 +115,7 @@ CASES = {
     "LinearSVM": Case(_with_defaults("LinearSVM"), {"C": [0.1, 1.0]}),
     "LocalSVM": Case(_with_defaults("LocalSVM", neighbours=30, calibration_rows=60), {"C": [0.1, 1.0]}),
     "FusionHead": Case(_with_defaults("FusionHead", members=1, calibration_folds=2), {"hidden": [8, 16]}),
-    "Stacking": Case(_with_defaults("Stacking", folds=2), {"weights": ["full", "family"]}),
+    "Stacking": Case(_with_defaults("Stacking", folds=2), {"weights": ["full", "equal"]}),
     "FaceExtractor": Case(
         _with_defaults("FaceExtractor", detector="haar", landmarks="none", smallest=0.5), {"light": ["none", "clahe"]}
     ),

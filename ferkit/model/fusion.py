@@ -18,6 +18,7 @@ from ferkit.model.scaling import apply_scaling, fit_scaling
 from ferkit.records import Features
 
 Array = NDArray[Any]
+WEIGHTS = ("full", "family", "equal")
 PULLS = (np.inf, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 RIDGE = 1e-4
 FULL = "take weights='full', or drop the labels that it lacks."
@@ -34,8 +35,9 @@ class LinearFusion(FaceClassifier):
 
     Parameters
     ----------
-    weights : {"full", "family"}, default="full"
-        One weight a family and a matrix, or only one weight of 0 or more a family.
+    weights : {"full", "family", "equal"}, default="full"
+        One weight a family and a matrix, only one weight of 0 or more a family, or the same weight for all: the sum
+        rule, which has nothing to learn but how sure it is. Families then count by the spread of their margins.
     pull : float or "auto", default="auto"
         Strength that draws the matrix to 0, against the mean log loss; "auto" tries several.
     bias : bool, default=True
@@ -62,6 +64,7 @@ class LinearFusion(FaceClassifier):
     References
     ----------
     Wolpert: Stacked generalization (1992).
+    Kittler, Hatef, Duin, Matas: On combining classifiers (1998), for the sum rule.
     """
 
     def __init__(
@@ -85,10 +88,12 @@ class LinearFusion(FaceClassifier):
         self._check_params()
         k = len(self.classes_)
         shared = [name for name in self.families_ if one_a_class(X, name, self.classes_)]
-        if self.weights == "family" and (alone := [name for name in self.families_ if name not in shared]):
+        if self.weights != "full" and (alone := [name for name in self.families_ if name not in shared]):
             raise not_one_a_class(X, alone[0], self.classes_, FULL)
         matrix = np.asarray(X, dtype=np.float64)
         blocks = np.stack([matrix[:, X.families[name]] for name in shared]) if shared else np.zeros((0, len(codes), k))
+        if self.weights == "equal":
+            blocks = blocks.mean(axis=0, keepdims=True)
         pulls = self._pulls(bool(shared))
         self.pull_, self.temperature_ = pulls[0], 1.0
         if self.calibrate or len(pulls) > 1:
@@ -98,6 +103,8 @@ class LinearFusion(FaceClassifier):
             if self.calibrate:
                 self.temperature_ = fit_temperature(held_out[known], codes[known])
         own, coef, bias = _fit(matrix, blocks, codes, k, self.bias, self.pull_)
+        if self.weights == "equal":
+            own = np.repeat(own, len(shared)) / len(shared)
         coef = coef.copy()
         for name, weight in zip(shared, own, strict=True):
             coef[X.families[name]] += weight * np.eye(k)
@@ -112,14 +119,14 @@ class LinearFusion(FaceClassifier):
 
     def _pulls(self, any_shared: bool) -> list[float]:
         """Strengths to try, strongest first; an infinite one leaves the matrix out."""
-        if self.weights == "family":
+        if self.weights != "full":
             return [np.inf]
         if self.pull != "auto":
             return [float(self.pull)]
         return [pull for pull in PULLS if any_shared or np.isfinite(pull)]
 
     def _check_params(self) -> None:
-        choice("weights", self.weights, ("full", "family"))
+        choice("weights", self.weights, WEIGHTS)
         positive("folds", self.folds, whole=True, least=2)
         if self.pull != "auto":
             positive("pull", self.pull)

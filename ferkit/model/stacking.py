@@ -24,7 +24,7 @@ from ferkit.model.bases import (
 )
 from ferkit.model.calibration import softmax
 from ferkit.model.folds import fold_of, out_of_fold
-from ferkit.model.fusion import FULL, FusionHead, LinearFusion
+from ferkit.model.fusion import FULL, WEIGHTS, FusionHead, LinearFusion
 from ferkit.model.linear import LinearSVM
 from ferkit.model.scaling import fit_scaling
 from ferkit.records import Features
@@ -48,8 +48,8 @@ class Stacking(FamilyModels):
         each class take part through the fusion's matrix only. ``calibrate`` of a base is switched off.
     final : {"linear", "head"} or classifier, default="linear"
         ``LinearFusion``, ``FusionHead``, or a classifier of your own with ``decision_function``.
-    weights : {"full", "family"}, default="full"
-        For the linear fusion: whether every margin speaks for every class, or one weight a family.
+    weights : {"full", "family", "equal"}, default="full"
+        For the linear fusion: whether every margin speaks for every class, one weight a family, or one for all.
     bias : bool, default=True
         For the linear fusion: whether it adds a bias for each class to the weighted margins.
     folds : int, default=5
@@ -237,7 +237,7 @@ class Stacking(FamilyModels):
         return softmax(out_of_fold(codes, fold, logits, len(self.classes_))[0])
 
     def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
-        choice("weights", self.weights, ("full", "family"))
+        choice("weights", self.weights, WEIGHTS)
         positive("folds", self.folds, whole=True, least=2)
         y = self.classes_[codes]
         bases = self._bases(X, LinearSVM())
@@ -364,7 +364,7 @@ class Stacking(FamilyModels):
     def _check_one_weight_a_family(self, X: Features) -> None:
         """Refuse, before any base is fitted, columns that one weight a family cannot use."""
         for family, order in self.orders_.items():
-            if order is None and self.final == "linear" and self.weights == "family":
+            if order is None and self.final == "linear" and self.weights != "full":
                 raise not_one_a_class(X, family, self.classes_, FULL)
 
     def _mask(self, fusion: Any, codes: Array) -> Array:

@@ -40,6 +40,21 @@ def test_family_weights_are_never_negative():
     assert LinearFusion("family").fit(X, codes).family_weights_["b"] == 0
 
 
+def test_equal_weights_learn_only_how_sure_the_sum_is():
+    X, codes, _ = make(4000, strengths=(2.0, 0.5, 0.5))
+    model = LinearFusion("equal", bias=False).fit(X, codes)
+    weights = list(model.family_weights_.values())
+    assert weights == [weights[0]] * 3
+    assert weights[0] > 0.3
+    summed = sum(X.blocks.values())
+    np.testing.assert_allclose(model.decision_function(X), weights[0] * summed, atol=1e-9)
+    np.testing.assert_array_equal(model.intercept_, 0)
+    truth = mean_log_loss(model.decision_function(X), codes)
+    assert all(truth < mean_log_loss(factor * weights[0] * summed, codes) + 1e-3 for factor in (0.8, 1.25))
+    rows = np.flatnonzero((codes != 2) | (np.arange(len(codes)) % 5 == 0))
+    assert LinearFusion("equal").fit(X[rows], codes[rows]).intercept_[2] < -0.5
+
+
 def test_without_a_bias_the_shares_of_the_rows_are_not_learnt():
     X, codes, _ = make(4000)
     rows = np.flatnonzero((codes != 2) | (np.arange(len(codes)) % 5 == 0))  # four of five of one class are gone
