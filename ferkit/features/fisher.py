@@ -232,6 +232,8 @@ class FisherVectors(DenseDescriptors):
 
     def _jobs(self, crops: NDArray[np.uint8], project: bool) -> Iterator[NDArray[np.float32]]:
         """Vectors of some faces at a time, in parallel."""
+        if len(crops) <= JOB:  # no thread has to be asked
+            return iter([self._job(crops, project)] if len(crops) else [])
         jobs = (crops[start : start + JOB] for start in range(0, len(crops), JOB))
         found = Parallel(n_jobs=self.n_jobs, return_as="generator")(delayed(self._job)(part, project) for part in jobs)
         return iter(found)
@@ -248,39 +250,45 @@ class FisherVectors(DenseDescriptors):
 
         In the mirror image positions, bins and directions change places: nothing else is computed.
         """
-        seen = np.asarray(found.any(axis=2))
         axes, centre = (part[MIRROR] if mirrored else part for part in (self.axes_, self.centre_))
-        reduced = found @ axes - centre @ axes
-        if mirrored:
-            reduced, seen = self._turned(reduced), self._turned(seen)
-        shares = self._shares(reduced) * seen[..., None]
-        place = self._cells(self.cells)
+        place = self._turned(self._cells(self.cells)) if mirrored else self._cells(self.cells)
+        order, counts = np.argsort(place, kind="stable"), np.bincount(place, minlength=self.cells**2)
+        found = found[:, order]
+        reduced = np.empty((*found.shape[:2], axes.shape[1] + 1), np.float32)
+        reduced[..., :-1] = found @ axes - centre @ axes
+        reduced[..., -1] = 1  # so that their sums count them
+        shares = self._shares(reduced)
+        shares *= np.any(found, axis=2)[:, None]
         out = np.empty((len(found), self.cells**2, *self.means_.shape), np.float32)
-        for cell in range(self.cells**2):
-            rows = place == cell
-            share = shares[:, rows]
-            moved = share.swapaxes(1, 2) @ reduced[:, rows]
-            out[:, cell] = moved - share.sum(axis=1)[..., None] * self.means_
+        for cell, (end, count) in enumerate(zip(np.cumsum(counts), counts, strict=True)):
+            moved = shares[:, :, end - count : end] @ reduced[:, end - count : end]
+            np.subtract(moved[..., :-1], moved[..., -1:] * self.means_, out=out[:, cell])
         out /= np.sqrt(self.variances_ * self.shares_[:, None])
-        out = np.copysign(np.abs(out) ** np.float32(self.power), out).reshape(len(out), self.cells**2, -1)
-        lengths = np.linalg.norm(out, axis=2, keepdims=True)
+        sizes = np.abs(out)
+        sizes = np.sqrt(sizes) if self.power == 0.5 else sizes ** np.float32(self.power)  # a root is far faster
+        out = np.copysign(sizes, out).reshape(len(out), self.cells**2, -1)
+        lengths = np.sqrt(np.einsum("ncd,ncd->nc", out, out))[..., None]
         return np.asarray(out / np.maximum(lengths, np.float32(_SMALL)), np.float32)
 
-    def _shares(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How much each Gaussian answers for each descriptor, in sum 1; shape (n, n_descriptors, n_gaussians)."""
+    def _shares(self, reduced: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How much each Gaussian answers for each descriptor, in sum 1; shape (n, n_gaussians, n_descriptors).
+
+        Descriptors come as (n, n_descriptors, n_dims + 1), the last number 1.
+        """
         inverse = 1 / self.variances_
         constant = np.log(self.shares_) - 0.5 * (np.log(self.variances_) + self.means_**2 * inverse).sum(axis=1)
-        logs = found @ (self.means_ * inverse).T - (found * found) @ (0.5 * inverse).T + constant
-        logs -= logs.max(axis=2, keepdims=True)
+        linear = np.column_stack([self.means_ * inverse, constant])
+        turned = reduced.swapaxes(1, 2)
+        logs = linear @ turned - (0.5 * inverse) @ np.square(turned[:, :-1])
+        logs -= logs.max(axis=1, keepdims=True)
         np.exp(logs, out=logs)
-        logs /= logs.sum(axis=2, keepdims=True)
+        logs /= logs.sum(axis=1, keepdims=True)
         return np.asarray(logs, np.float32)
 
-    def _turned(self, found: NDArray[Any]) -> NDArray[Any]:
-        """Numbers of descriptors (n, n_descriptors, ...) at the places of the mirror image."""
+    def _turned(self, places: NDArray[Any]) -> NDArray[Any]:
+        """Numbers of descriptors (n_descriptors,) at the places of the mirror image."""
         rows, columns = (len(positions) for positions in self._grids(self.crop_shape_))
-        grid = found.reshape(len(found), len(self.sizes), rows, columns, -1)
-        return grid[:, :, :, ::-1].reshape(found.shape)
+        return np.asarray(places.reshape(len(self.sizes), rows, columns)[..., ::-1].ravel())
 
     @property
     def _width(self) -> int:

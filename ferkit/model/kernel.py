@@ -85,7 +85,8 @@ class RBFSVM(FaceClassifier):
     Attributes
     ----------
     vectors_ : ndarray or csr_array of shape (n_vectors, n_components)
-        Support vectors, landmarks or all training rows after scaling and reduction.
+        Support vectors, landmarks or all training rows after scaling and reduction; with ``compact`` dense ones are
+        int8, to be multiplied by ``step_``.
     lengths_ : ndarray of shape (n_vectors,)
         Squared norms of the vectors; to work them out for each face would take as long as the rest of the kernel.
     dual_coef_ : ndarray of shape (n_vectors, n_classes)
@@ -96,7 +97,7 @@ class RBFSVM(FaceClassifier):
     components_ : ndarray of shape (n_components, n_features) or None
         Principal axes of the scaled columns.
     step_ : float
-        What ``vectors_`` are multiples of, where ``compact`` rounds them.
+        Step to which ``compact`` rounds dense rows.
 
     References
     ----------
@@ -149,7 +150,7 @@ class RBFSVM(FaceClassifier):
         reduced = self._reduce(scaled)
         if self.compact and not sparse.issparse(reduced):
             self.step_ = max(_STEP, float(np.abs(reduced).max()) / 127)
-            reduced = self._restored(self._packed(reduced), reduced.dtype)
+            reduced = self._whole(reduced) * reduced.dtype.type(self.step_)
         weights = row_weights(self.class_weight, self.classes_[codes])
         kernel = self._all_pairs(reduced) if self.loss == "squared" else None
         k = len(self.classes_)
@@ -166,30 +167,22 @@ class RBFSVM(FaceClassifier):
             stretch, shift = fit_vector(held_out[known], codes[known], weights[known])
         machine = self._machine(reduced, codes, weights, kernel)
         self.vectors_, self.lengths_ = machine.vectors, _norms(machine.vectors)
+        if self.compact and not sparse.issparse(machine.vectors):
+            self.vectors_ = self._whole(machine.vectors).astype(np.int8)
         self.dual_coef_ = (machine.weights * stretch).astype(reduced.dtype)
         self.intercept_ = (machine.intercept * stretch + shift).astype(reduced.dtype)
 
     def __getstate__(self) -> Any:
         state = dict(super().__getstate__())
-        if self.compact and isinstance(state.get("vectors_"), np.ndarray):
-            state["vectors_"] = self._packed(self.vectors_)  # exactly: they were rounded at fit
         if self.compact and (axes := state.get("components_")) is not None:
-            state["components_"] = axes.astype(np.float16)
+            state["components_"] = axes.astype(np.float16)  # exactly: they were rounded at fit
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if self.compact and isinstance(state.get("vectors_"), np.ndarray):
-            self.vectors_ = self._restored(self.vectors_, self.dual_coef_.dtype)
-        if self.compact and (axes := state.get("components_")) is not None:
-            self.components_ = axes.astype(self.dual_coef_.dtype)
-
-    def _packed(self, rows: Array) -> NDArray[np.int8]:
-        return np.rint(rows / rows.dtype.type(self.step_)).astype(np.int8)
-
-    def _restored(self, rows: Array, dtype: Any) -> Array:
-        """Rows from whole steps, or from 16 bits, as they were kept before."""
-        return np.asarray(rows.astype(dtype) * (dtype.type(self.step_) if rows.dtype == np.int8 else 1), dtype)
+        for name in ("components_", "vectors_"):  # once vectors were kept in 16 bits, too
+            if getattr(state.get(name), "dtype", None) == np.float16:
+                setattr(self, name, state[name].astype(self.dual_coef_.dtype))
 
     def _logits(self, X: Features) -> Array:
         machine = Machine(self.vectors_, self.dual_coef_, self.intercept_, self.lengths_)
@@ -211,8 +204,7 @@ class RBFSVM(FaceClassifier):
         At the share ``t`` of the way a kernel's slope is ``-2 gamma (t row - vector) kernel``, and all kernels on the
         way follow from one product of rows and vectors.
         """
-        cross = rows @ self.vectors_.T
-        cross = np.asarray(cross.toarray() if sparse.issparse(cross) else cross, dtype=np.float64)
+        cross = self._products(rows, self.vectors_).astype(np.float64)
         length, lengths = _norms(rows).astype(np.float64)[:, None], self.lengths_.astype(np.float64)
         still, moving = np.zeros_like(cross), np.zeros_like(cross)
         for node, share in zip(*np.polynomial.legendre.leggauss(_NODES), strict=True):
@@ -222,7 +214,8 @@ class RBFSVM(FaceClassifier):
             moving += t * kernel
         own = (weights * moving).sum(axis=1, keepdims=True)
         dense = rows.toarray() if sparse.issparse(rows) else rows
-        return np.asarray(2 * self.gamma * ((weights * still) @ self.vectors_ - own * dense))
+        step = self.step_ if self.vectors_.dtype == np.int8 else 1.0
+        return np.asarray(2 * self.gamma * ((weights * still) @ self.vectors_ * step - own * dense))
 
     def _axes(self, scaled: Any) -> Array | None:
         if self.n_components is None:
@@ -236,6 +229,10 @@ class RBFSVM(FaceClassifier):
             with np.errstate(invalid="ignore"):  # shares of no variance, where all columns are constant
                 axes = PCA(kept, svd_solver="auto", random_state=self.seed).fit(scaled).components_
         return np.asarray(axes.astype(np.float16) if self.compact else axes, dtype=scaled.dtype)
+
+    def _whole(self, rows: Array) -> Array:
+        """Rows in whole steps."""
+        return np.rint(rows / rows.dtype.type(self.step_))
 
     def _reduce(self, scaled: Any) -> Any:
         return scaled if self.components_ is None else np.asarray(scaled @ self.components_.T)
@@ -333,13 +330,21 @@ class RBFSVM(FaceClassifier):
 
     def _kernel(self, A: Any, B: Any, lengths: Array | None = None) -> Array:
         """Kernel of all rows of A with all of B, worked out in one array; squared norms of B where they are known."""
-        cross = A @ B.T
-        cross = np.asarray(cross.toarray() if sparse.issparse(cross) else cross)
+        cross = self._products(A, B)
         cross *= 2 * self.gamma
         cross -= self.gamma * _norms(A)[:, None]
         cross -= self.gamma * (_norms(B) if lengths is None else lengths)
         np.minimum(cross, 0, out=cross)
         return np.asarray(np.exp(cross, out=cross))
+
+    def _products(self, A: Any, B: Any) -> Array:
+        """Scalar products of all rows of A with all of B, which may be in whole steps."""
+        if B.dtype != np.int8:
+            cross = A @ B.T
+            return np.asarray(cross.toarray() if sparse.issparse(cross) else cross)
+        steps = np.asarray(A * A.dtype.type(self.step_))
+        starts = range(0, len(B), ROWS)  # so few become numbers at a time that they stay in a core's cache
+        return np.concatenate([steps @ B[i : i + ROWS].astype(A.dtype).T for i in starts], axis=1)
 
     def _check_params(self) -> None:
         positive("C", self.C)
