@@ -430,7 +430,7 @@ def test_default_path_is_inside_the_package():
 def test_models_of_the_package_go_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert store.model_path(None) == store.model_path("default") == store.default_path()
-    for name in ("fast", "ferplus"):
+    for name in ("fast", "ferplus", "hybrid"):
         assert store.model_path(name) == store.default_path().with_name(f"{name}.ferkit")
     assert store.model_path("fast.ferkit") == Path("fast.ferkit")
     Path("fast").touch()

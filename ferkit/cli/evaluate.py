@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ferkit.cli.fit import check_jobs
+from ferkit.cli.options import check_jobs, model_option
 from ferkit.cli.predict import CROPPED
 from ferkit.files import can_write, write_whole
 
@@ -21,7 +21,7 @@ from ferkit.files import can_write, write_whole
 @click.command("evaluate")
 @click.argument("data", metavar="DATA", required=False)
 @click.option("--data", "data_option", metavar="DATA", help="The same as DATA, for use with --recipe.")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
+@model_option
 @click.option("--split", metavar="NAME", help="Only this part of the set, such as PublicTest.  [default: all rows]")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write the figures to this file.")
 @click.option(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ferkit.cli.evaluate import check_output, check_pictures, say_skipped
+from ferkit.cli.options import model_option
 from ferkit.cli.predict import CROPPED, notes, say_kept
 from ferkit.cli.startup import import_scikit_learn
 from ferkit.files import legible, write_whole
@@ -26,7 +27,7 @@ DEFAULT = "explained.html"
 
 @click.command("explain")
 @click.argument("pictures", nargs=-1, metavar="[PICTURE]...")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
+@model_option
 @click.option(
     "-o",
     "--output",

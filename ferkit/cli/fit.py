@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ferkit.cli.options import check_jobs
 from ferkit.files import can_write, write_whole
 
 if TYPE_CHECKING:
     from ferkit.recipe import Fitted
     from ferkit.sources import Dataset
-
-
-def check_jobs(ctx: click.Context, option: click.Parameter, jobs: int | None) -> int | None:
-    """Refuse a number of threads that is none."""
-    if jobs is not None and jobs < 1 and jobs != -1:
-        raise click.BadParameter(f"Got {jobs}, expected 1 or more, or -1 for one a core.")
-    return jobs
 
 
 @click.command()

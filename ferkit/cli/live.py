@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ferkit.cli.options import model_option
 from ferkit.cli.predict import say_kept
 from ferkit.cli.startup import import_scikit_learn
 from ferkit.files import write_whole
@@ -22,7 +23,7 @@ from ferkit.files import write_whole
     metavar="SOURCE",
     help='Camera number, video file, address (http, rtsp ...), folder of pictures, or "sample" for a drawn clip.',
 )
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
+@model_option
 @click.option(
     "--every",
     type=click.IntRange(1),

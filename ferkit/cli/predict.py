@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ferkit.cli.options import model_option
 from ferkit.cli.startup import import_scikit_learn
 
 CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
@@ -16,7 +17,7 @@ CROPPED = {None: None, "auto": "auto", "yes": True, "no": False}
 
 @click.command("predict")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
+@model_option
 @click.option(
     "--format",
     "form",

@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from ferkit.cli.options import model_option
+
 
 @click.command("serve")
 @click.option("--host", metavar="HOST", help="Address to listen on.  [default: 127.0.0.1, this machine only]")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="0 takes a free one.  [default: 8000]")
-@click.option("--model", type=click.Path(dir_okay=False), help="Model file, fast or ferplus.  [default: ferkit's own]")
+@model_option
 @click.option(
     "--source",
     "sources",

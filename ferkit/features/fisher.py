@@ -17,6 +17,8 @@ from ferkit.records import Faces, as_faces
 
 _ITERATIONS = 25
 _SMALL = 1e-12
+_LEAST = -60.0
+"""Logarithm of the least share of a Gaussian: shares below 1e-38 would be ten times slower to multiply."""
 
 
 class FisherVectors(DenseDescriptors):
@@ -151,7 +153,8 @@ class FisherVectors(DenseDescriptors):
         found = self.describe(crops)
         whole = self._pooled(found)
         if self.mirror:
-            whole = np.asarray((whole + self._pooled(found, mirrored=True)) / 2, np.float32)
+            whole += self._pooled(found, mirrored=True)
+            whole /= 2
         return whole
 
     def cell_evidence(self, X: Any, evidence: NDArray[Any], slopes: NDArray[Any]) -> NDArray[np.float64]:
@@ -281,7 +284,7 @@ class FisherVectors(DenseDescriptors):
         turned = reduced.swapaxes(1, 2)
         logs = linear @ turned - (0.5 * inverse) @ np.square(turned[:, :-1])
         logs -= logs.max(axis=1, keepdims=True)
-        np.exp(logs, out=logs)
+        np.exp(np.maximum(logs, _LEAST, out=logs), out=logs)
         logs /= logs.sum(axis=1, keepdims=True)
         return np.asarray(logs, np.float32)
 

@@ -120,8 +120,8 @@ def dense_sift(
     n, _, height, width = maps.shape
     bins = _windows(height, rows, size) @ maps @ _windows(width, columns, size).T
     bins = bins.reshape(n, ORIENTATIONS, len(rows), BINS, len(columns), BINS).transpose(0, 2, 4, 3, 5, 1)
-    descriptors = bins.reshape(n, len(rows) * len(columns), LENGTH)
-    return _unit(np.clip(_unit(descriptors), 0, _CLIP))
+    descriptors = _unit(bins.reshape(n, len(rows) * len(columns), LENGTH))
+    return _unit(np.minimum(descriptors, _CLIP, out=descriptors))
 
 
 def root_sift(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -131,8 +131,9 @@ def root_sift(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
     ----------
     Arandjelovic and Zisserman (2012), "Three things everyone should know to improve object retrieval", CVPR.
     """
-    total = descriptors.sum(axis=-1, keepdims=True)
-    return np.asarray(np.sqrt(descriptors / np.where(total > 0, total, 1)), np.float32)
+    total = descriptors @ np.ones((descriptors.shape[-1], 1), np.float32)
+    rooted = descriptors / np.where(total > 0, total, 1)
+    return np.asarray(np.sqrt(rooted, out=rooted), np.float32)
 
 
 def _unit(descriptors: NDArray[Any]) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ SAMPLES, SAMPLE = 16, 2**14
 WORTH = 0.9
 """Pieces of a member, and their length, that say whether it is packed: when they shrink to less than this share."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-SHIPPED = ("default", "fast", "ferplus")
+SHIPPED = ("default", "fast", "ferplus", "hybrid")
 """Models inside the package."""
 
 
@@ -42,9 +42,9 @@ def default_path() -> Path:
 
 
 def model_path(model: str | os.PathLike[str] | None) -> Path:
-    """File of a model: ``default`` (or None), ``fast`` and ``ferplus`` are inside the package, all else is a path.
+    """File of a model: the names in ``SHIPPED`` (None is ``default``) are inside the package, all else is a path.
 
-    A file of that name comes first, a folder does not.
+    A file of such a name comes first, a folder does not.
     """
     if model is None:
         return default_path()

@@ -166,7 +166,7 @@ def load(path: str | Path | None = None, trusted: Collection[str] = ()) -> Model
     Parameters
     ----------
     path : str, Path or None, default=None
-        The file, or the name of a model inside the package: ``"default"``, ``"fast"`` or ``"ferplus"``.
+        The file, or the name of a model inside the package: ``"default"``, ``"fast"``, ``"ferplus"`` or ``"hybrid"``.
     trusted : collection of str, default=()
         Types beyond ferkit's list (``module.Class``) that you vouch for, such as a feature family of your own.
 

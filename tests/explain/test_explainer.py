@@ -207,6 +207,17 @@ def test_the_models_that_ship(held, name):
     assert added == pytest.approx(one.log_odds[one.label], abs=1e-6)
 
 
+def test_the_hybrid_that_ships(held):
+    explainer = Explainer("hybrid")
+    one = explainer.explain(held[0][3])[0]
+    assert one.label == "happiness"
+    assert list(one.contributions) == ["fisher", "deep", "cnn"]
+    methods = {name: family.method for name, family in one.evidence.items()}
+    assert methods == {"fisher": "integrated gradients", "deep": "integrated gradients", "cnn": "exact"}
+    added = one.bias[one.label] + sum(part[one.label] for part in one.contributions.values())
+    assert added == pytest.approx(one.log_odds[one.label], abs=1e-6)
+
+
 def test_a_mirrored_face_has_the_mirrored_map(held):
     explainer = Explainer(store.load())  # which averages both views
     asked = explainer.direction("happiness")
