@@ -46,8 +46,9 @@ NOTHING = 1e-5
 
 
 def family_title(name: str, family: Any = None) -> str:
-    """Name of a family for people; that of the recipe for a family of one's own."""
-    return TITLES.get(type(family), name)
+    """Name of a family for people: its kind, with the recipe's name where that differs, or only that name."""
+    kind = TITLES.get(type(family), name)
+    return kind if name in (kind, getattr(family, "family", name)) else f"{kind} ({name})"
 
 
 def cut(text: str, length: int) -> str:

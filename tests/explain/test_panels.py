@@ -23,7 +23,7 @@ from ferkit.explain.drawing import (
 )
 from ferkit.explain.explainer import Evidence
 from ferkit.explain.panels import Panel, drawing_of, grid, headline
-from ferkit.features import HOG, Geometry
+from ferkit.features import HOG, Geometry, NetworkFeatures
 from ferkit.features.geometry import MEASURES
 from ferkit.figures import figure_bytes, new_figure
 from ferkit.records import Faces
@@ -185,6 +185,7 @@ def test_landmarks_are_named():
     assert said[:2] == [f"{measure_title(list(MEASURES)[3])}  +2.00", f"{measure_title(list(MEASURES)[5])}  -1.00"]
     assert measure_title("head/nod") == "head nod"
     assert family_title("mine", object()) == "mine"
+    assert [family_title(name, NetworkFeatures()) for name in ("cnn", "deep")] == ["Network", "Network (deep)"]
 
 
 def test_a_grid_fills_its_rows():
