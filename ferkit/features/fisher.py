@@ -256,12 +256,11 @@ class FisherVectors(DenseDescriptors):
         axes, centre = (part[MIRROR] if mirrored else part for part in (self.axes_, self.centre_))
         place = self._turned(self._cells(self.cells)) if mirrored else self._cells(self.cells)
         order, counts = np.argsort(place, kind="stable"), np.bincount(place, minlength=self.cells**2)
-        found = found[:, order]
         reduced = np.empty((*found.shape[:2], axes.shape[1] + 1), np.float32)
-        reduced[..., :-1] = found @ axes - centre @ axes
+        reduced[..., :-1] = (found @ axes)[:, order] - centre @ axes
         reduced[..., -1] = 1  # so that their sums count them
         shares = self._shares(reduced)
-        shares *= np.any(found, axis=2)[:, None]
+        shares *= np.any(found, axis=2)[:, None, order]
         out = np.empty((len(found), self.cells**2, *self.means_.shape), np.float32)
         for cell, (end, count) in enumerate(zip(np.cumsum(counts), counts, strict=True)):
             moved = shares[:, :, end - count : end] @ reduced[:, end - count : end]
