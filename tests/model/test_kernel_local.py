@@ -126,10 +126,26 @@ def test_compact_rows_of_16_bits_still_open(rows):
     del state["step_"]
     again = RBFSVM()
     again.__setstate__(state)
+    once_more = pickle.loads(pickle.dumps(again))  # noqa: S301
+    np.testing.assert_array_equal(once_more.decision_function(rows[0]), again.decision_function(rows[0]))
     np.testing.assert_allclose(again.decision_function(rows[0]), model.decision_function(rows[0]), atol=0.01)
     slopes, expected = (m.slopes(rows[0][:5], np.tile([1.0, -1.0, 0.0], (5, 1))) for m in (again, model))
     for name, one in slopes.items():
         np.testing.assert_allclose(one.values, expected[name].values, atol=0.01)
+
+
+def test_sparse_rows_for_a_compact_machine_of_dense_ones(rows):
+    exact, model = (RBFSVM(compact=compact, n_components=None).fit(*rows) for compact in (False, True))
+    X = sparse.csr_array(rows[0])
+    assert (model.predict(X) == exact.predict(X)).mean() > 0.97
+
+
+def test_wide_compact_rows_are_rounded_to_finer_steps():
+    X = np.random.default_rng(0).normal(size=(60, 9000))
+    y = np.arange(60) % 2
+    exact, model = (RBFSVM(compact=compact, n_components=None, loss="squared").fit(X, y) for compact in (False, True))
+    assert (model.vectors_ == 0).mean() < 0.1
+    np.testing.assert_allclose(model.predict_proba(X[:9]), exact.predict_proba(X[:9]), atol=0.02)
 
 
 def test_an_outlier_has_room_in_8_bits(rows):
