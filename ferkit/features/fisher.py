@@ -235,9 +235,9 @@ class FisherVectors(DenseDescriptors):
 
     def _jobs(self, crops: NDArray[np.uint8], project: bool) -> Iterator[NDArray[np.float32]]:
         """Vectors of some faces at a time, in parallel."""
-        if len(crops) <= JOB:  # no thread has to be asked
-            return iter([self._job(crops, project)] if len(crops) else [])
-        jobs = (crops[start : start + JOB] for start in range(0, len(crops), JOB))
+        jobs = [crops[start : start + JOB] for start in range(0, len(crops), JOB)]
+        if len(jobs) < 2:  # nobody else has to be asked
+            return (self._job(part, project) for part in jobs)
         found = Parallel(n_jobs=self.n_jobs, return_as="generator")(delayed(self._job)(part, project) for part in jobs)
         return iter(found)
 
