@@ -1,4 +1,4 @@
-"""What each family of features is worth to a stacked model."""
+"""What each base of a stacked model is worth: a family of features, or families that share a model."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ BATCH = 256
 
 
 def can_ablate(model: Any) -> bool:
-    """Whether a model fuses several families by stacking."""
+    """Whether a model fuses several bases by stacking."""
     last = model.pipeline[-1]
-    return isinstance(last, Stacking) and len(last.families_) > 1
+    return isinstance(last, Stacking) and len(last.bases_) > 1
 
 
 def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: int = 0) -> list[dict[str, Any]]:
     """Accuracy of a stacked model without each family, and with each family alone.
 
     Alone is the answer of the family's own model. Without it, the fusion is not fitted again: the family stands at its
-    mean margins. A model that is fitted without the family can do better than that.
+    mean margins. A model that is fitted without the family can do better than that. Families that share a base are
+    taken together.
 
     Parameters
     ----------
     model : Model
-        Whose last step is a ``Stacking`` of at least two families.
+        Whose last step is a ``Stacking`` of at least two bases.
     faces : Faces
         As the ``faces`` step gives them.
     y_true : array-like of shape (n,), str
@@ -45,12 +46,12 @@ def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: in
     Returns
     -------
     list of dict
-        One a family: ``family``, ``alone`` and ``without`` (accuracies), ``loss`` (accuracy of the whole less that
-        without it), ``loss_ci``, ``p_value`` and ``test`` of that, as ``compare`` gives them.
+        One a base: ``family`` (the base's name), ``alone`` and ``without`` (accuracies), ``loss`` (accuracy of the
+        whole less that without it), ``loss_ci``, ``p_value`` and ``test`` of that, as ``compare`` gives them.
     """
     if not can_ablate(model):
-        raise InputError(f"Got a {type(model.pipeline[-1]).__name__}, expected a Stacking of two or more families.")
-    names = list(model.pipeline[-1].families_)
+        raise InputError(f"Got a {type(model.pipeline[-1]).__name__}, expected a Stacking of two or more bases.")
+    names = list(model.pipeline[-1].bases_)
     y_true = np.asarray([str(label) for label in y_true], dtype=object)
     parts = [slice(start, start + BATCH) for start in range(0, len(faces), BATCH)]
     right = [_right(model, faces[rows], y_true[rows]) for rows in parts]
@@ -75,7 +76,7 @@ def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: in
 def _right(model: Any, faces: Faces, y_true: Array) -> Array:
     """Whether the answers of all families, of each alone, and of all others are right; (1 + 2 n_families, n)."""
     stacking = model.pipeline[-1]
-    found = stacking.family_margins(model.pipeline.named_steps["features"].transform(faces))
+    found = stacking.base_margins(model.pipeline.named_steps["features"].transform(faces))
     names = list(found.blocks)
     others = [[other for other in names if other != name] for name in names]
     answers = [

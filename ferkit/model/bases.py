@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from inspect import signature
 from itertools import combinations
 from math import comb
@@ -16,6 +16,7 @@ from sklearn.base import clone
 from ferkit.errors import InputError
 from ferkit.labels import canonical, mapped
 from ferkit.model.base import FaceClassifier, Slopes
+from ferkit.model.scaling import fit_scaling
 from ferkit.records import Features
 
 Array = NDArray[Any]
@@ -23,60 +24,113 @@ PASSTHROUGH = "passthrough"
 
 
 class FamilyModels(FaceClassifier):
-    """Classifier with one base model for each family, in the parameter ``bases``.
+    """Classifier with one base model for each family, or for several that its name joins by "+", as in ``hog+lbp``.
 
-    Parameters of a base are set by the family's name, as in ``hog__C``.
+    Bases are given in the parameter ``bases``. Parameters of one are set by its name, as in ``hog__C``.
     """
 
     bases: dict[str, Any] | None
     labels: dict[str, str | None] | None = None  # what models have that were saved without it
     bases_: dict[str, Any]
+    means_: dict[str, Array]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters, with those of the bases as ``family__parameter``."""
+        """Parameters, with those of the bases as ``base__parameter``."""
         params: dict[str, Any] = super().get_params(deep=deep)
-        for family, base in self._named().items() if deep else ():
-            params.setdefault(family, base)
+        for base_name, base in self._named().items() if deep else ():
+            params.setdefault(base_name, base)
             if hasattr(base, "get_params"):
-                params |= {f"{family}__{name}": value for name, value in base.get_params(deep=True).items()}
+                params |= {f"{base_name}__{name}": value for name, value in base.get_params(deep=True).items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of a base as ``family__parameter``, or a whole base by its family."""
+        """Set parameters, those of a base as ``base__parameter``, or a whole base by its name."""
         own = signature(type(self)).parameters
         super().set_params(**{name: value for name, value in params.items() if name.split("__")[0] in own})
         for name, value in params.items():
-            family, _, inner = name.partition("__")
-            if family in own:
+            base_name, _, inner = name.partition("__")
+            if base_name in own:
                 continue
-            base = self._named().get(family)
+            base = self._named().get(base_name)
             if base is None or (inner and not hasattr(base, "set_params")):
                 raise InputError(f"Got parameter {name!r}, expected one of {sorted(self.get_params())}.")
             if inner:
                 base.set_params(**{inner: value})
             else:
-                self.bases = {**self._named(), family: value}
+                self.bases = {**self._named(), base_name: value}
         return self
 
     def _named(self) -> dict[str, Any]:
-        """Bases by family; a wrong value of ``bases`` is refused at fit, not here."""
+        """Bases by name; a wrong value of ``bases`` is refused at fit, not here."""
         return self.bases if isinstance(self.bases, dict) else {}
 
     def _bases(self, X: Features, default: Any) -> dict[str, Any]:
-        """A fresh model, or "passthrough", for each family of X."""
+        """A fresh model, or "passthrough", for each family of X or for those that share one; in the families' order."""
         if self.bases is not None and not isinstance(self.bases, dict):
-            raise InputError(f"Got bases={self.bases!r}, expected a dict of family to classifier, or None.")
+            raise InputError(f"Got bases={self.bases!r}, expected a dict of name to classifier, or None.")
         given = self._named()
-        unknown = sorted(set(given) - set(X.blocks))
-        if unknown:
+        readers = [(family, name) for name in given for family in members(name, X.blocks)]
+        if unknown := sorted({name for family, name in readers if family not in X.blocks}):
             raise InputError(f"Got bases for {unknown}, expected families among {list(X.blocks)}.")
-        chosen = {family: given.get(family, default) for family in X.blocks}
-        for family, base in chosen.items():
+        base_of = dict(readers)
+        if len(base_of) < len(readers):
+            raise InputError(f"Got bases for {list(given)}, expected each family in one of them.")
+        names = dict.fromkeys(base_of.get(family, family) for family in X.blocks)
+        chosen = {name: given.get(name, default) for name in names}
+        for name, base in chosen.items():
+            got = f"Got bases={{{name!r}: {base!r}}}"
             if base != PASSTHROUGH and not hasattr(base, "fit"):
-                raise InputError(f"Got bases={{{family!r}: {base!r}}}, expected a classifier or {PASSTHROUGH!r}.")
-            if base == PASSTHROUGH and sparse.issparse(X[family]):
-                raise InputError(f"Got bases={{{family!r}: {base!r}}}, expected a classifier for a sparse family.")
-        return {family: base if base == PASSTHROUGH else clone(base) for family, base in chosen.items()}
+                raise InputError(f"{got}, expected a classifier or {PASSTHROUGH!r}.")
+            if base == PASSTHROUGH and name not in X.blocks:
+                raise InputError(f"{got}, expected a classifier for several families.")
+            if base == PASSTHROUGH and sparse.issparse(X[name]):
+                raise InputError(f"{got}, expected a classifier for a sparse family.")
+        return {name: base if base == PASSTHROUGH else clone(base) for name, base in chosen.items()}
+
+    def _read(self, X: Features, name: str, inside: Collection[str] | None = None) -> Any:
+        """What a base reads: the matrix of its family, or several families, at their means where not inside.
+
+        Classifiers that are not ferkit's, and know of no families, read these as one matrix.
+        """
+        if name in X.blocks:
+            return X[name]
+        blocks = {}
+        for family in members(name, X.blocks):
+            block = X[family]
+            at_mean = inside is not None and family not in inside
+            blocks[family] = _repeated(self.means_[family], block) if at_mean else block
+        read = Features(blocks)
+        return read if isinstance(self.bases_[name], FaceClassifier) else read.matrix
+
+    def _learn_means(self, X: Features, rows: Any = slice(None)) -> None:
+        """Mean numbers of each family that shares a base, 0 for a sparse one: what stands in where it is left out."""
+        shared = [family for name in self.bases_ if name not in X.blocks for family in members(name, X.blocks)]
+        self.means_ = {family: fit_scaling(X[family][rows], standardize=False)[0] for family in shared}
+
+    def _shapley(
+        self, X: Features, said: Callable[[str, Any], Array], silent: Mapping[str, Array], fused: Callable[[Any], Array]
+    ) -> Array:
+        """What each family adds to what all bases say.
+
+        Parameters
+        ----------
+        X : Features
+        said : callable
+            What a base, by its name, says of what it reads.
+        silent : mapping of str to ndarray
+            What stands for a base that hears none of its families.
+        fused : callable
+            Logits of shape (n, n_classes), from what each base says.
+        """
+        known: dict[tuple[str, tuple[str, ...]], Array] = {}
+
+        def heard(name: str, inside: tuple[str, ...]) -> Array:
+            own = tuple(family for family in members(name, self.families_) if family in inside)
+            if own and (name, own) not in known:
+                known[name, own] = said(name, self._read(X, name, own))
+            return known[name, own] if own else silent[name]
+
+        return shapley(list(self.families_), lambda inside: fused({name: heard(name, inside) for name in self.bases_}))
 
     def _orders(self, X: Features) -> dict[str, Any]:
         """Columns that make the number of each class, for each family that is passed through; see ``logit_order``."""
@@ -86,10 +140,22 @@ class FamilyModels(FaceClassifier):
         return {family: logit_order(X, family, self.classes_, self.labels or {}) for family in through}
 
 
+def members(name: str, families: Collection[str]) -> tuple[str, ...]:
+    """Families that a base of this name reads."""
+    return (name,) if name in families else tuple(name.split("+"))
+
+
 def fit_base(base: Any, X: Any, y: Array, groups: Any) -> Any:
-    """Fit one base on one family's matrix, with groups where it takes them."""
+    """Fit one base on a family's matrix or on several families, with groups where it takes them."""
     takes_groups = groups is not None and "groups" in signature(base.fit).parameters
     return base.fit(X, y, groups=groups) if takes_groups else base.fit(X, y)
+
+
+def _repeated(mean: Array, block: Any) -> Any:
+    """A block of the same shape and kind, whose rows are all the mean."""
+    if sparse.issparse(block):
+        return sparse.csr_array(block.shape, dtype=block.dtype)
+    return np.broadcast_to(mean.astype(block.dtype), block.shape)
 
 
 def margins(base: Any, X: Any, classes: Array) -> Array:
@@ -99,7 +165,7 @@ def margins(base: Any, X: Any, classes: Array) -> Array:
     ----------
     base : classifier
         With ``decision_function``, or else ``predict_proba``, whose logarithm is taken.
-    X : ndarray or csr_array of shape (n, n_features)
+    X : Features, or ndarray or csr_array of shape (n, n_features)
     classes : ndarray of shape (n_classes,)
         Sorted; those that the base does not know get the lowest number of their row.
 

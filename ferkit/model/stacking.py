@@ -1,8 +1,8 @@
-"""Stacking: one model a family, and a fusion that learns from margins of rows the models were not fitted on."""
+"""Stacking: a model for each family or for several, and a fusion that learns from margins of rows new to them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,10 +17,10 @@ from ferkit.model.bases import (
     column_labels,
     fit_base,
     margins,
+    members,
     not_one_a_class,
     passed,
     passed_slopes,
-    shapley,
 )
 from ferkit.model.calibration import softmax
 from ferkit.model.folds import fold_of, out_of_fold
@@ -33,7 +33,7 @@ Array = NDArray[Any]
 
 
 class Stacking(FamilyModels):
-    """Late fusion: the margins of each family's model are z-scored by family and fused by a second model.
+    """Late fusion: the margins of each family's model are z-scored together and fused by a second model.
 
     The fusion never learns from margins of rows that a base was fitted on: either ``fit`` is told which rows fit the
     fusion only, or out-of-fold margins are used. The one exception is a class whose rows all lie in one group: without
@@ -43,13 +43,15 @@ class Stacking(FamilyModels):
     Parameters
     ----------
     bases : dict of str to classifier or "passthrough", or None, default=None
-        Model of each family; a family that is not named gets ``LinearSVM()``. "passthrough" takes the family's numbers
-        as they are, for the logits of a network, each class by the name of its column; columns that are not one for
-        each class take part through the fusion's matrix only. ``calibrate`` of a base is switched off.
+        Model of each family; a family that is not named gets ``LinearSVM()``. A name such as "hog+lbp" gives several
+        families to one model, which gets them as ``Features`` if it is ferkit's (``Concatenation`` keeps them in
+        balance), else as one matrix. "passthrough" takes a family's numbers as they are, for the logits of a network,
+        each class by the name of its column; columns that are not one for each class take part through the fusion's
+        matrix only. ``calibrate`` of a base, and of what is inside it, is switched off.
     final : {"linear", "head"} or classifier, default="linear"
         ``LinearFusion``, ``FusionHead``, or a classifier of your own with ``decision_function``.
     weights : {"full", "family", "equal"}, default="full"
-        For the linear fusion: whether every margin speaks for every class, one weight a family, or one for all.
+        For the linear fusion: whether every margin speaks for every class, one weight a base, or one for all.
     bias : bool, default=True
         For the linear fusion: whether it adds a bias for each class to the weighted margins.
     folds : int, default=5
@@ -64,12 +66,14 @@ class Stacking(FamilyModels):
     ----------
     bases_ : dict of str to classifier or "passthrough"
         Fitted bases.
+    means_ : dict of str to ndarray of shape (n_columns,)
+        Mean numbers of each family that shares a base, on the base's rows; 0 for a sparse family.
     final_ : classifier
         Fitted fusion.
     margin_mean_, margin_scale_ : ndarray of shape (n_margins,)
-        Mean of each margin on the fusion rows, and factor, one for each family.
+        Mean of each margin on the fusion rows, and factor, one for each base.
     margin_widths_ : dict of str to int
-        Margins of each family.
+        Margins of each base.
     fusion_margins_ : Features
         Margins of the rows that fitted the fusion, as long as the object lives: files and copies lack them.
     n_base_rows_, n_fusion_rows_ : int
@@ -133,14 +137,15 @@ class Stacking(FamilyModels):
     def bias_(self) -> Array:
         """Fused logits of a face whose margins are the mean of the fusion rows; shape (n_classes,)."""
         check_fitted(self, "final_")
-        zeros = {family: np.zeros((1, width)) for family, width in self.margin_widths_.items()}
-        return margins(self.final_, Features(zeros), self.classes_)[0]
+        zeros = {name: np.zeros((1, width)) for name, width in self.margin_widths_.items()}
+        return self._fused(zeros)[0]
 
     def contributions(self, X: Any) -> Array:
         """What each family adds to the fused logits.
 
         The Shapley value of each family, where a family that is left out stands at its mean margins. For a linear
         fusion that is the family's own term; for others it is the mean over all orders in which families can come in.
+        Families that share a base share its margins in the same way: one that is left out stands at its mean numbers.
 
         Parameters
         ----------
@@ -157,11 +162,16 @@ class Stacking(FamilyModels):
         Shapley: A value for n-person games (1953).
         """
         check_fitted(self, "final_")
-        blocks = self._scaled(self._margins(self._check(X, fitting=False)))
-        return shapley(list(blocks.blocks), lambda inside: margins(self.final_, _only(blocks, inside), self.classes_))
+        X = self._check(X, fitting=False)
 
-    def family_margins(self, X: Any) -> Features:
-        """What each family's model says by itself.
+        def said(name: str, block: Any) -> Array:
+            return self._scaled(Features({name: self._said(name, block)}))[name]
+
+        silent = {name: np.zeros((len(X), width)) for name, width in self.margin_widths_.items()}
+        return self._shapley(X, said, silent, self._fused)
+
+    def base_margins(self, X: Any) -> Features:
+        """What each base says by itself.
 
         Parameters
         ----------
@@ -170,29 +180,31 @@ class Stacking(FamilyModels):
         Returns
         -------
         Features
-            Uncalibrated margins, or what is passed through; columns follow ``classes_`` where there is one a class.
+            By base: uncalibrated margins, or what is passed through; columns follow ``classes_`` where there is one a
+            class.
         """
         check_fitted(self, "final_")
         return self._margins(self._check(X, fitting=False))
 
-    def partial_proba(self, found: Features, families: Sequence[str]) -> Array:
-        """Probabilities when only some families speak and the others stand at their mean margins.
+    def partial_proba(self, found: Features, bases: Sequence[str]) -> Array:
+        """Probabilities when only some bases speak and the others stand at their mean margins.
 
         Parameters
         ----------
         found : Features
-            What ``family_margins`` gives.
-        families : sequence of str
-            The families that speak.
+            What ``base_margins`` gives.
+        bases : sequence of str
+            Names of the bases that speak.
 
         Returns
         -------
         ndarray of shape (n, n_classes)
         """
         check_fitted(self, "final_")
-        if unknown := sorted(set(families) - set(found.blocks)):
-            raise InputError(f"Got families {unknown}, expected some of {list(found.blocks)}.")
-        return softmax(margins(self.final_, _only(self._scaled(found), tuple(families)), self.classes_))
+        if unknown := sorted(set(bases) - set(found.blocks)):
+            raise InputError(f"Got bases {unknown}, expected some of {list(found.blocks)}.")
+        scaled = self._scaled(found).blocks
+        return softmax(self._fused({name: block if name in bases else block * 0 for name, block in scaled.items()}))
 
     def cross_fitted(self, X: Any, y: Any, groups: Any = None, folds: int = 5) -> Array:
         """Probabilities of the fusion rows from fusions that were fitted on the other fusion rows.
@@ -231,7 +243,7 @@ class Stacking(FamilyModels):
             self_.classes_, self_.families_ = self.classes_, self.families_
             groups = None if own is None or len(np.unique(own[train])) < 2 else own[train]  # of two, one is left
             self_._fuse(found[train], y[train], groups)
-            return margins(self_.final_, self_._scaled(found[test]), self.classes_)
+            return self_._fused(self_._scaled(found[test]).blocks)
 
         fold = fold_of(codes, own, folds, self.seed)
         return softmax(out_of_fold(codes, fold, logits, len(self.classes_))[0])
@@ -242,8 +254,9 @@ class Stacking(FamilyModels):
         y = self.classes_[codes]
         bases = self._bases(X, LinearSVM())
         for base in bases.values():
-            if hasattr(base, "get_params") and "calibrate" in base.get_params(deep=False):
-                base.set_params(calibrate=False)
+            params = base.get_params() if hasattr(base, "get_params") else {}
+            if uncalibrated := {name: False for name in params if name.rpartition("__")[2] == "calibrate"}:
+                base.set_params(**uncalibrated)
         self.bases_ = bases
         self.orders_ = self._orders(X)
         self._check_one_weight_a_family(X)
@@ -271,71 +284,77 @@ class Stacking(FamilyModels):
         return self.fusion_margins_
 
     def _logits(self, X: Features) -> Array:
-        return margins(self.final_, self._scaled(self._margins(X)), self.classes_)
+        return self._fused(self._scaled(self._margins(X)).blocks)
+
+    def _fused(self, scaled: Mapping[str, Array]) -> Array:
+        """Logits from the scaled margins of all bases."""
+        return margins(self.final_, Features(scaled), self.classes_)
 
     def _slopes(self, X: Features, directions: Array) -> dict[str, Slopes]:
         fused = base_slopes(self.final_, self._scaled(self._margins(X)), directions, self.classes_)
-        found, start = {}, 0
-        for family, width in self.margin_widths_.items() if fused else ():
-            own, start = slice(start, start + width), start + width
-            along = fused[family].values * self.margin_scale_[own]
-            if family in self.orders_:
-                slopes = passed_slopes(X[family], self.orders_[family], along, self.margin_mean_[own])
-                inner = {family: slopes}
+        found = {}
+        for name, own in self._columns().items() if fused else ():
+            along = fused[name].values * self.margin_scale_[own]
+            if name in self.orders_:
+                inner = {name: passed_slopes(X[name], self.orders_[name], along, self.margin_mean_[own])}
             else:
-                inner = base_slopes(self.bases_[family], Features({family: X[family]}), along, self.classes_)
-            for name, slopes in inner.items():
-                found[name] = slopes._replace(exact=slopes.exact and fused[family].exact)
-        return found
+                read = Features({family: X[family] for family in members(name, self.families_)})
+                inner = base_slopes(self.bases_[name], read, along, self.classes_)
+            for family, slopes in inner.items():
+                found[family] = slopes._replace(exact=slopes.exact and fused[name].exact)
+        return {family: found[family] for family in self.families_ if family in found}
 
     def _fit_bases(self, X: Features, y: Array, groups: Any, rows: Array) -> None:
-        own = None if groups is None else groups[rows]
-        for family, base in self.bases_.items():
-            if family not in self.orders_:
-                fit_base(base, X[family][np.flatnonzero(rows)], y[rows], own)
+        own, chosen = None if groups is None else groups[rows], np.flatnonzero(rows)
+        for name, base in self.bases_.items():
+            if name not in self.orders_:
+                fit_base(base, self._read(X, name)[chosen], y[rows], own)
+        self._learn_means(X, chosen)
+
+    def _said(self, name: str, block: Any) -> Array:
+        """What a base says of what it reads."""
+        if name in self.orders_:
+            return passed(block, self.orders_[name])
+        return margins(self.bases_[name], block, self.classes_)
 
     def _margins(self, X: Features) -> Features:
-        """Margins of each family from the fitted bases."""
-        found = {}
-        for family, base in self.bases_.items():
-            through = family in self.orders_
-            block = X[family]
-            found[family] = passed(block, self.orders_[family]) if through else margins(base, block, self.classes_)
-        return self._named_margins(found, X)
+        """What each fitted base says."""
+        return self._named_margins({name: self._said(name, self._read(X, name)) for name in self.bases_}, X)
 
     def _named_margins(self, found: dict[str, Array], X: Features) -> Features:
         """Margins under the names of their classes, or of the columns that are passed through as they are."""
         names = {}
-        for family, block in found.items():
-            as_it_is = self.orders_.get(family, ()) is None
-            own = column_labels(X, family) or range(block.shape[1]) if as_it_is else self.classes_
-            names[family] = [f"{family}/{label}" for label in own]
+        for name, block in found.items():
+            as_it_is = self.orders_.get(name, ()) is None
+            own = column_labels(X, name) or range(block.shape[1]) if as_it_is else self.classes_
+            names[name] = [f"{name}/{label}" for label in own]
         return Features(found, names)
 
     def _cross_fit(self, X: Features, codes: Array, groups: Any) -> Features:
-        """Fit the bases on all rows; margins of each family from such that were fitted on other folds."""
+        """Fit the bases on all rows; margins of each from such that were fitted on other folds."""
         y, fold = self.classes_[codes], fold_of(codes, groups, self.folds, self.seed)
         found = {}
-        for family, base in self.bases_.items():
-            block = X[family]
-            if family in self.orders_:
-                found[family] = passed(block, self.orders_[family])
+        for name, base in self.bases_.items():
+            block = self._read(X, name)
+            if name in self.orders_:
+                found[name] = passed(block, self.orders_[name])
                 continue
 
             def answer(train: Array, test: Array, base: Any = base, block: Any = block) -> Array:
                 own = None if groups is None else groups[train]
                 return margins(fit_base(clone(base), block[train], y[train], own), block[test], self.classes_)
 
-            found[family], known = out_of_fold(codes, fold, answer, len(self.classes_))
+            found[name], known = out_of_fold(codes, fold, answer, len(self.classes_))
             fit_base(base, block, y, groups)
             if not known.all():
                 alone = np.flatnonzero(~known)
-                found[family][alone] = margins(base, block[alone], self.classes_)
+                found[name][alone] = margins(base, block[alone], self.classes_)
+        self._learn_means(X)
         return self._named_margins(found, X)
 
     def _fuse(self, found: Features, y: Array, groups: Any) -> None:
         """Fit z-scores and fusion on margins."""
-        self.margin_widths_ = {family: block.shape[1] for family, block in found.blocks.items()}
+        self.margin_widths_ = {name: block.shape[1] for name, block in found.blocks.items()}
         scalings = [fit_scaling(block, standardize=False) for block in found.blocks.values()]
         self.margin_mean_ = np.concatenate([mean for mean, _ in scalings])
         self.margin_scale_ = np.concatenate([factor * np.sqrt(len(factor)) for _, factor in scalings])
@@ -353,12 +372,16 @@ class Stacking(FamilyModels):
             raise InputError(f"Got final={self.final!r}, expected 'linear', 'head' or a classifier.")
         return clone(self.final)
 
+    def _columns(self) -> dict[str, slice]:
+        """Margins of each base among all."""
+        ends = np.cumsum([0, *self.margin_widths_.values()]).tolist()
+        return {name: slice(a, b) for name, a, b in zip(self.margin_widths_, ends, ends[1:], strict=False)}
+
     def _scaled(self, found: Features, centred: bool = True) -> Features:
-        blocks, start = {}, 0
-        for family, block in found.blocks.items():
-            own = slice(start, start + block.shape[1])
-            blocks[family] = (block - centred * self.margin_mean_[own]) * self.margin_scale_[own]
-            start = own.stop
+        columns, blocks = self._columns(), {}
+        for name, block in found.blocks.items():
+            own = columns[name]
+            blocks[name] = (block - centred * self.margin_mean_[own]) * self.margin_scale_[own]
         return Features(blocks, found.names)
 
     def _check_one_weight_a_family(self, X: Features) -> None:
@@ -379,8 +402,3 @@ class Stacking(FamilyModels):
                 labels = self.classes_[missing].tolist()
                 raise InputError(f"Got no {part} rows of {labels}, expected rows of every class in both parts.")
         return mask
-
-
-def _only(blocks: Features, inside: tuple[str, ...]) -> Features:
-    """Margins with the families that are not inside at their mean."""
-    return Features({name: block if name in inside else block * 0 for name, block in blocks.blocks.items()})

@@ -1,7 +1,8 @@
-"""Voting: one model a family, whose probabilities are averaged."""
+"""Voting: one model a family or for several, whose probabilities are averaged."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from ferkit.model.bases import (
     FamilyModels,
     base_slopes,
     fit_base,
+    members,
     not_one_a_class,
     passed,
     passed_slopes,
-    shapley,
 )
 from ferkit.model.calibration import log_softmax
 from ferkit.model.linear import LinearSVM
@@ -32,12 +33,13 @@ class Voting(FamilyModels):
     Parameters
     ----------
     bases : dict of str to classifier or "passthrough", or None, default=None
-        Model of each family, with ``predict_proba``; a family that is not named gets ``LinearSVM()``. "passthrough"
-        takes the softmax of the family's numbers, for the logits of a network, each class by the name of its column.
+        Model of each family, with ``predict_proba``; a family that is not named gets ``LinearSVM()``. A name such as
+        "hog+lbp" gives several families to one model, as in ``Stacking``. "passthrough" takes the softmax of a family's
+        numbers, for the logits of a network, each class by the name of its column.
     rule : {"log", "mean"}, default="log"
         Average the logarithms of the probabilities (a geometric mean, then scaled to sum to 1), or the probabilities.
     weights : dict of str to float, or None, default=None
-        Weight of each family, 1 where it is not named.
+        Weight of each base by its name, 1 where it is not named.
     labels : dict of str to str or None, or None, default=None
         New names of labels that a network passed through may know by another: old name to new one, the same for labels
         that were merged, None for one that was dropped. A recipe gives its own ``labels``.
@@ -46,7 +48,9 @@ class Voting(FamilyModels):
     ----------
     bases_ : dict of str to classifier or "passthrough"
         Fitted bases.
-    weights_ : ndarray of shape (n_families,)
+    means_ : dict of str to ndarray of shape (n_columns,)
+        Mean numbers of each family that shares a base; 0 for a sparse family.
+    weights_ : ndarray of shape (n_bases,)
         Weights, which sum to 1.
 
     References
@@ -77,21 +81,23 @@ class Voting(FamilyModels):
 
     def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
         choice("rule", self.rule, ("log", "mean"))
-        self.weights_ = self._shares(X)
         self.bases_ = self._bases(X, LinearSVM())
+        self.weights_ = self._shares()
         self.orders_ = self._orders(X)
         for family, order in self.orders_.items():
             if order is None:
                 raise not_one_a_class(X, family, self.classes_, "drop the labels that it lacks, or take Stacking.")
-        for family, base in self.bases_.items():
-            if family not in self.orders_:
-                fit_base(base, X[family], self.classes_[codes], groups)
+        for name, base in self.bases_.items():
+            if name not in self.orders_:
+                fit_base(base, self._read(X, name), self.classes_[codes], groups)
+        self._learn_means(X)
 
     def contributions(self, X: Any) -> Array:
         """What each family adds to the logits.
 
         The Shapley value of each family, where a family that is left out holds all classes equally probable. With
-        ``rule="log"`` that is the family's own weighted logarithm.
+        ``rule="log"`` that is the family's own weighted logarithm. Of families that share a base, one that is left out
+        stands at its mean numbers.
 
         Parameters
         ----------
@@ -108,45 +114,43 @@ class Voting(FamilyModels):
         """
         check_fitted(self, "bases_")
         features = self._check(X, fitting=False)
-        logs = {family: self._log_proba(family, features[family]) for family in self.bases_}
-        even = np.full_like(next(iter(logs.values())), -np.log(len(self.classes_)))
-        return shapley(
-            list(logs),
-            lambda inside: self._mixed(np.stack([logs[name] if name in inside else even for name in logs])),
-        )
+        even = np.full((len(features), len(self.classes_)), -np.log(len(self.classes_)))
+        return self._shapley(features, self._log_proba, dict.fromkeys(self.bases_, even), self._mixed)
 
     def _logits(self, X: Features) -> Array:
-        return self._mixed(np.stack([self._log_proba(family, X[family]) for family in self.bases_]))
+        return self._mixed({name: self._log_proba(name, self._read(X, name)) for name in self.bases_})
 
     def _slopes(self, X: Features, directions: Array) -> dict[str, Slopes]:
         if self.rule != "log":
             return {}
         found: dict[str, Slopes] = {}
-        for weight, (family, base) in zip(self.weights_, self.bases_.items(), strict=True):
-            if family in self.orders_:
+        for weight, (name, base) in zip(self.weights_, self.bases_.items(), strict=True):
+            if name in self.orders_:
                 mean = np.zeros(len(self.classes_))
-                found[family] = passed_slopes(X[family], self.orders_[family], weight * directions, mean)
+                found[name] = passed_slopes(X[name], self.orders_[name], weight * directions, mean)
             else:
-                found |= base_slopes(base, Features({family: X[family]}), weight * directions, self.classes_)
-        return found
+                read = Features({family: X[family] for family in members(name, self.families_)})
+                found |= base_slopes(base, read, weight * directions, self.classes_)
+        return {family: found[family] for family in self.families_ if family in found}
 
-    def _mixed(self, logs: Array) -> Array:
+    def _mixed(self, said: Mapping[str, Array]) -> Array:
+        logs = np.stack(list(said.values()))
         if self.rule == "log":
             return np.asarray(np.tensordot(self.weights_, logs, axes=1))
         return np.asarray(np.log(np.tensordot(self.weights_, np.exp(logs), axes=1)))
 
-    def _log_proba(self, family: str, block: Any) -> Array:
-        if family in self.orders_:
-            return log_softmax(passed(block, self.orders_[family]))
-        proba = np.asarray(self.bases_[family].predict_proba(block), dtype=np.float64)
+    def _log_proba(self, name: str, block: Any) -> Array:
+        if name in self.orders_:
+            return log_softmax(passed(block, self.orders_[name]))
+        proba = np.asarray(self.bases_[name].predict_proba(block), dtype=np.float64)
         return np.log(np.maximum(proba, LEAST))
 
-    def _shares(self, X: Features) -> Array:
+    def _shares(self) -> Array:
         if self.weights is not None and not isinstance(self.weights, dict):
-            raise InputError(f"Got weights={self.weights!r}, expected a dict of family to number, or None.")
+            raise InputError(f"Got weights={self.weights!r}, expected a dict of base to number, or None.")
         given = self.weights or {}
-        unknown = sorted(set(given) - set(X.blocks))
-        shares = np.array([given.get(family, 1.0) for family in X.blocks], dtype=np.float64)
+        unknown = sorted(set(given) - set(self.bases_))
+        shares = np.array([given.get(name, 1.0) for name in self.bases_], dtype=np.float64)
         if unknown or not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
-            raise InputError(f"Got weights={given}, expected numbers of 0 or more for families of {list(X.blocks)}.")
+            raise InputError(f"Got weights={given}, expected numbers of 0 or more for bases of {list(self.bases_)}.")
         return shares / shares.sum()

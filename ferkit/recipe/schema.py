@@ -282,13 +282,26 @@ class _Check:
         if name == registry.INNER.get(kind):
             return self.model(settings[name], name, settings.where[name], features)
         bases = self.block(settings, name)
-        self.keys(bases, features, "family (a key of features)")
+        self.base_names(bases, features)
         return {
-            family: value
-            if value == "passthrough"
-            else self.model(value, f"{name}.{family}", bases.where[family], features)
-            for family, value in bases.items()
+            base: value if value == "passthrough" else self.model(value, f"{name}.{base}", bases.where[base], features)
+            for base, value in bases.items()
         }
+
+    def base_names(self, bases: Block, features: dict[str, Part]) -> None:
+        """Refuse a base of what is no family, nor families joined by "+", and a family in two bases."""
+        from ferkit.model.bases import members
+
+        base_of: dict[str, str] = {}
+        for base, value in bases.items():
+            where, families = bases.where[base], members(base, features)
+            if value == "passthrough" and len(families) > 1:
+                raise self.fail(where, f"Got {base}: passthrough, expected a model for several families.")
+            for family in families:
+                self.keys(Block({family: None}, {family: where}), features, "family (a key of features)")
+                if family in base_of:
+                    raise self.fail(where, f"Got {family} in {base_of[family]} and {base}, expected it in one base.")
+                base_of[family] = base
 
     def fits_together(self, raw: Block, model: Part, features: dict[str, Part]) -> None:
         where = raw.where["model"]

@@ -206,16 +206,16 @@ def test_families_are_taken_away_one_by_one(stacked, result):
         own = found[name]
         assert (own["alone"], own["without"]) == (pytest.approx(alone.mean()), pytest.approx(without.mean()))
         assert own["loss"] == pytest.approx(result.right.mean() - without.mean())
-    margins = model.family_margins(X)
+    margins = model.base_margins(X)
     np.testing.assert_allclose(model.partial_proba(margins, ["hog", "lbp"]), model.predict_proba(X))
-    with pytest.raises(InputError, match="Got families"):
+    with pytest.raises(InputError, match="Got bases"):
         model.partial_proba(margins, ["hog", "rain"])
 
 
 def test_a_model_of_one_family_has_nothing_to_take_away(result):
     fast = load("fast")
     assert not can_ablate(fast)
-    with pytest.raises(InputError, match="expected a Stacking of two or more families"):
+    with pytest.raises(InputError, match="expected a Stacking of two or more bases"):
         ablation(fast, result.lit, result.y_true)
 
 

@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from ferkit.explain import Explainer
 from ferkit.faces import FaceExtractor
 from ferkit.features import HOG, LBP, FamilyUnion, FisherVectors, NetworkFeatures, VisualWords
-from ferkit.model import RBFSVM, LinearSVM, Stacking
+from ferkit.model import RBFSVM, Concatenation, LinearSVM, Stacking
 from ferkit.records import Faces
 from ferkit.sources import sample
 
@@ -19,6 +19,7 @@ FAMILIES = {
     "fisher": FisherVectors(n_gaussians=8, n_dims=16, n_axes=24, sizes=[3, 5], max_descriptors=6000),
     "cnn": NetworkFeatures(output="logits"),
 }
+SHARED = Concatenation(RBFSVM(n_components=None, standardize=False), standardize=False)
 FUSION = {"fisher": RBFSVM(n_components=None, standardize=False), "cnn": "passthrough"}
 MODELS = {
     "hog": (["hog"], LinearSVM()),
@@ -27,6 +28,7 @@ MODELS = {
     "fisher": (["fisher"], RBFSVM(n_components=None, standardize=False)),
     "cnn": (["cnn"], Stacking({"cnn": "passthrough"}, weights="family")),
     "hybrid": (list(FAMILIES), Stacking(FUSION)),
+    "shared": (["hog", "fisher", "cnn"], Stacking({"hog+fisher": SHARED, "cnn": "passthrough"}, weights="equal")),
     "foreign": (["hog"], GaussianNB()),
 }
 

@@ -23,7 +23,10 @@ MODELS = {
     "stacking": Stacking(),
     "stacking of kernels": Stacking({"hog": RBFSVM(n_components=None)}, weights="family"),
     "stacking passed through": Stacking({"cnn": "passthrough"}),
+    "stacking of one base for two": Stacking({"words+hog": Concatenation(), "cnn": "passthrough"}),
+    "stacking of one kernel for two": Stacking({"hog+cnn": Concatenation(RBFSVM(n_components=6))}, weights="equal"),
     "voting": Voting({"cnn": "passthrough"}),
+    "voting of one base for two": Voting({"hog+cnn": LinearSVM()}),
 }
 
 

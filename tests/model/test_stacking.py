@@ -15,7 +15,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ferkit.errors import InputError
-from ferkit.model import RBFSVM, FusionHead, LinearFusion, LinearSVM, Stacking, Voting
+from ferkit.model import RBFSVM, Concatenation, FusionHead, LinearFusion, LinearSVM, Stacking, Voting
 from ferkit.model.bases import margins
 from ferkit.model.calibration import mean_log_loss, softmax
 from ferkit.records import Features
@@ -362,6 +362,10 @@ def test_sparse_families(rows):
     ("params", "message"),
     [
         ({"bases": {"words": LinearSVM()}}, r"Got bases for \['words'\], expected families among"),
+        ({"bases": {"hog+words": LinearSVM()}}, r"Got bases for \['hog\+words'\], expected families among"),
+        ({"bases": {"hog+lbp": LinearSVM(), "lbp": LinearSVM()}}, "expected each family in one of them"),
+        ({"bases": {"hog+hog": LinearSVM()}}, "expected each family in one of them"),
+        ({"bases": {"hog+lbp": "passthrough"}}, "expected a classifier for several families"),
         ({"bases": {"hog": 3}}, "expected a classifier or 'passthrough'"),
         ({"bases": [LinearSVM()]}, "expected a dict"),
         ({"final": "forest"}, "Got final='forest', expected 'linear', 'head' or a classifier"),
@@ -405,3 +409,94 @@ def test_what_is_passed_through_has_no_parameters():
         with pytest.raises(InputError, match=rf"Got parameter 'cnn__C', expected one of \[{known}"):
             model.set_params(cnn__C=1)
         assert model.set_params(cnn=LinearSVM(), cnn__C=3).bases["cnn"].C == 3
+
+
+JOINT = {
+    "linear": LinearSVM(calibrate=False),
+    "kernel": RBFSVM(n_components=None, loss="squared"),
+    "concatenation": Concatenation(RBFSVM(n_components=None, loss="squared")),
+    "not ours": GaussianNB(),
+}
+
+
+@pytest.mark.parametrize("kind", [Stacking, Voting])
+@pytest.mark.parametrize("base", JOINT)
+def test_one_base_for_several_families(rows, kind, base):
+    """It hears them side by side, as the same model does by itself."""
+    X, y = rows
+    model = kind({"hog+twin": JOINT[base]}).fit(X, y)
+    assert list(model.bases_) == ["hog+twin", "lbp"]
+    assert list(model.families_) == ["hog", "lbp", "twin"]
+    both = Features({name: X[name] for name in ("hog", "twin")})
+    read = both.matrix if base == "not ours" else both
+    alone = clone(JOINT[base])
+    if kind is Stacking and "calibrate" in (names := {name.rpartition("__")[2]: name for name in alone.get_params()}):
+        alone.set_params(**{names["calibrate"]: False})
+    expected = margins(alone.fit(read, y), read, LABELS)
+    found = margins(model.bases_["hog+twin"], read, LABELS)
+    np.testing.assert_array_equal(found, expected)
+    parts = model.contributions(X)
+    assert parts.shape == (400, 3, 3)
+    left = margins(model, X, LABELS) - parts.sum(axis=1)
+    assert np.ptp(left - left.mean(axis=1, keepdims=True), axis=0).max() < 1e-6, "the same for every face"
+    spread = parts.std(axis=0).mean(axis=1)
+    assert spread[2] < 0.7 * spread[0], "a family that knows nothing contributes little"
+
+
+def test_families_that_share_a_linear_base_add_their_own_terms(rows):
+    X, y = rows
+    model = Stacking({"hog+twin": LinearSVM()}, weights="family").fit(X, y)
+    base, parts = model.bases_["hog+twin"], model.contributions(X)
+    np.testing.assert_allclose(model.means_["hog"], X["hog"].mean(axis=0))
+    moved = base.coef_[:, :8] @ (X["hog"] - model.means_["hog"]).T
+    scale = model.final_.family_weights_["hog+twin"] * model.margin_scale_[0]
+    offset = parts[:, 0] - scale * moved.T
+    assert np.ptp(offset, axis=0).max() < 1e-9
+    np.testing.assert_allclose(parts.sum(axis=1) + model.bias_, model.decision_function(X), atol=1e-9)
+
+
+def test_a_shared_base_learns_from_its_rows_only(rows):
+    X, y = rows
+    fusion = np.arange(len(y)) % 3 == 0
+    model = Stacking({"hog+twin": Memory()}).fit(X, y, fusion=fusion)
+    np.testing.assert_array_equal(model.bases_["hog+twin"].rows_, np.round(X["hog"][~fusion, 0], 9))
+    np.testing.assert_allclose(model.means_["twin"], X["twin"][~fusion].mean(axis=0))
+    assert model.cross_fitted(None, y[fusion]).shape == (fusion.sum(), 3)
+    careful = Stacking({"hog+twin": Memory()}).fit(X, y)
+    weights = careful.final_.family_weights_
+    assert weights["lbp"] > 5 * weights["hog+twin"]
+
+
+def test_a_shared_base_of_dense_and_sparse_families(rows):
+    X, y = rows
+    mixed = Features({"words": sparse.csr_array(np.maximum(X["hog"], 0)), "lbp": X["lbp"], "twin": X["twin"]})
+    for kind in (Stacking, Voting):
+        model = kind({"words+lbp": LinearSVM()}).fit(mixed, y)
+        assert not model.means_["words"].any()
+        parts = model.contributions(mixed[:50])
+        left = model.decision_function(mixed[:50]) - parts.sum(axis=1)
+        assert np.ptp(left, axis=0).max() < 1e-6
+
+
+def test_a_family_whose_name_has_a_plus(rows):
+    X, y = rows
+    named = Features({"hog+lbp": X["hog"], "lbp": X["lbp"]})
+    model = Stacking({"hog+lbp": LinearSVM()}).fit(named, y)
+    assert list(model.bases_) == ["hog+lbp", "lbp"]
+    assert model.contributions(named).shape == (400, 2, 3)
+
+
+def test_parameters_of_a_shared_base():
+    model = Stacking({"hog+lbp": Concatenation(RBFSVM())})
+    model.set_params(**{"hog+lbp__estimator__C": 7})
+    assert model.get_params()["hog+lbp"].estimator.C == 7
+    with pytest.raises(InputError, match="Got parameter 'hog__C'"):
+        model.set_params(hog__C=1)
+
+
+def test_a_vote_weighs_bases_by_their_names(rows):
+    X, y = rows
+    model = Voting({"hog+twin": LinearSVM()}, weights={"hog+twin": 3}).fit(X, y)
+    np.testing.assert_allclose(model.weights_, [0.75, 0.25])
+    with pytest.raises(InputError, match=r"expected numbers of 0 or more for bases of \['hog\+twin', 'lbp'\]"):
+        Voting({"hog+twin": LinearSVM()}, weights={"hog": 3}).fit(X, y)

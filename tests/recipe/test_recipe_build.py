@@ -33,6 +33,17 @@ def test_nested_models():
     assert type(joined.named_steps["model"].estimator).__name__ == "RBFSVM"
 
 
+def test_one_base_for_several_families():
+    text = "features: {hog: {}, lbp: {}}\nmodel: {stacking: {bases: {hog+lbp: {concatenation: {estimator: rbf_svm}}}}}"
+    text += "\nsearch: {params: {model.bases.hog+lbp.estimator.C: [1, 3]}}"
+    found = recipe.loads(text)
+    pipeline = recipe.build(found)
+    assert list(pipeline[-1].bases) == ["hog+lbp"]
+    assert recipe.loads(recipe.describe(pipeline)).model == found.model
+    pipeline.set_params(**dict.fromkeys(found.search.params, 3))
+    assert pipeline[-1].bases["hog+lbp"].estimator.C == 3
+
+
 def test_the_seed_goes_where_the_recipe_gives_none():
     text = "seed: 7\nfeatures: {words: {}, other: {kind: words, seed: 2}}\nmodel: stacking"
     params = recipe.build(recipe.loads(text)).get_params()

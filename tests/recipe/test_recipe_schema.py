@@ -69,6 +69,18 @@ def test_what_is_left_out_has_defaults():
         ("features: {hog: 3}\nmodel: linear_svm", r"Got hog=3, expected keys with values"),
         ("features: {hog: {}}\nmodel:\n  linear_svm:\n    c: 1", r"line 4: .*LinearSVM 'c'.*Did you mean 'C'"),
         ("features: {hog: {}}\nmodel: {linear_svm: {}, rbf_svm: {}}", r"expected one name"),
+        (
+            "features: {hog: {}, lbp: {}}\nmodel:\n  stacking:\n    bases:\n      hog+lpb: linear_svm",
+            r"line 5: Got family \(a key of features\) 'lpb', expected one of hog, lbp.*Did you mean 'lbp'",
+        ),
+        (
+            "features: {hog: {}, lbp: {}}\nmodel: {stacking: {bases: {hog+lbp: linear_svm, lbp: rbf_svm}}}",
+            r"line 2: Got lbp in hog\+lbp and lbp, expected it in one base",
+        ),
+        (
+            "features: {hog: {}, lbp: {}}\nmodel: {voting: {bases: {hog+lbp: passthrough}}}",
+            r"Got hog\+lbp: passthrough, expected a model for several families",
+        ),
         ("features: {hog: {}}\nmodel: 3", r"Got model=3"),
         ("features: {hog: {}}", r"Got no model"),
         ("model: linear_svm", r"without features"),
