@@ -153,6 +153,7 @@ class RBFSVM(FaceClassifier):
         scaled = apply_scaling(matrix, self.mean_, self.scale_)
         self.components_ = self._axes(scaled)
         reduced = self._reduce(scaled)
+        del matrix, scaled  # they would stand beside the kernel
         if self.compact and not sparse.issparse(reduced):
             self.step_ = max(_STEP / np.sqrt(max(reduced.shape[1], 256)), float(np.abs(reduced).max()) / 127)
             reduced = self._whole(reduced) * reduced.dtype.type(self.step_)

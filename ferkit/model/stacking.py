@@ -305,7 +305,7 @@ class Stacking(FamilyModels):
         return {family: found[family] for family in self.families_ if family in found}
 
     def _fit_bases(self, X: Features, y: Array, groups: Any, rows: Array) -> None:
-        own, chosen = None if groups is None else groups[rows], np.flatnonzero(rows)
+        own, chosen = None if groups is None else groups[rows], _span(rows)
         for name, base in self.bases_.items():
             if name not in self.orders_:
                 fit_base(base, self._read(X, name)[chosen], y[rows], own)
@@ -402,3 +402,10 @@ class Stacking(FamilyModels):
                 labels = self.classes_[missing].tolist()
                 raise InputError(f"Got no {part} rows of {labels}, expected rows of every class in both parts.")
         return mask
+
+
+def _span(rows: Array) -> Any:
+    """Rows of a mask, as a slice where they lie side by side: wide families are then not copied."""
+    chosen = np.flatnonzero(rows)
+    side_by_side = len(chosen) > 0 and chosen[-1] - chosen[0] < len(chosen)
+    return slice(chosen[0], chosen[-1] + 1) if side_by_side else chosen
