@@ -24,11 +24,10 @@ def can_ablate(model: Any) -> bool:
 
 
 def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: int = 0) -> list[dict[str, Any]]:
-    """Accuracy of a stacked model without each family, and with each family alone.
+    """Accuracy of a stacked model without each family, and with each family alone; families that share a base as one.
 
-    Alone is the answer of the family's own model. Without it, the fusion is not fitted again: the family stands at its
-    mean margins. A model that is fitted without the family can do better than that. Families that share a base are
-    taken together.
+    Alone is the answer of the base. Without it, the fusion is not fitted again: the base stands at its mean margins. A
+    model that is fitted without the family can do better than that.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ def ablation(model: Any, faces: Faces, y_true: Any, groups: Any = None, seed: in
 
 
 def _right(model: Any, faces: Faces, y_true: Array) -> Array:
-    """Whether the answers of all families, of each alone, and of all others are right; (1 + 2 n_families, n)."""
+    """Whether the answers of all bases, of each alone, and of all others are right; (1 + 2 n_bases, n)."""
     stacking = model.pipeline[-1]
     found = stacking.base_margins(model.pipeline.named_steps["features"].transform(faces))
     names = list(found.blocks)
@@ -89,6 +88,6 @@ def _right(model: Any, faces: Faces, y_true: Array) -> Array:
 
 
 def _alone(stacking: Any, found: Any, name: str) -> Array:
-    """What a family's own model says; the fusion of it alone where that is not one number a class."""
+    """What a base says by itself; the fusion of it alone where that is not one number a class."""
     own = found[name]
     return np.asarray(own if one_a_class(found, name, stacking.classes_) else stacking.partial_proba(found, [name]))

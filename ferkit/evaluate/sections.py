@@ -221,8 +221,8 @@ class Sections:
             for own in self.report.families
         ]
         return table(["family", "alone", "without it", "points lost without it", test], rows) + (
-            '<p class="soft">Alone: the family\'s own model. Without it: the fusion is not fitted again, the family '
-            "stands at its mean; a model fitted without that family can do better than this.</p>"
+            '<p class="soft">Alone: the model of the family, or of families that share one. Without it: the fusion is '
+            "not fitted again, the family stands at its mean; a model fitted without it can do better than this.</p>"
         )
 
     def stress(self) -> str:

@@ -70,8 +70,9 @@ class FamilyModels(FaceClassifier):
             raise InputError(f"Got bases={self.bases!r}, expected a dict of name to classifier, or None.")
         given = self._named()
         readers = [(family, name) for name in given for family in members(name, X.blocks)]
-        if unknown := sorted({name for family, name in readers if family not in X.blocks}):
-            raise InputError(f"Got bases for {unknown}, expected families among {list(X.blocks)}.")
+        if unknown := sorted({family for family, _ in readers if family not in X.blocks}):
+            known = f"families among {list(X.blocks)}, or several joined by '+'"
+            raise InputError(f"Got bases {list(given)} for {unknown}, expected {known}.")
         base_of = dict(readers)
         if len(base_of) < len(readers):
             raise InputError(f"Got bases for {list(given)}, expected each family in one of them.")
@@ -94,18 +95,20 @@ class FamilyModels(FaceClassifier):
         """
         if name in X.blocks:
             return X[name]
-        blocks = {}
-        for family in members(name, X.blocks):
-            block = X[family]
-            at_mean = inside is not None and family not in inside
-            blocks[family] = _repeated(self.means_[family], block) if at_mean else block
-        read = Features(blocks)
-        return read if isinstance(self.bases_[name], FaceClassifier) else read.matrix
+        means = {} if inside is None else {family: mean for family, mean in self.means_.items() if family not in inside}
+        own = members(name, X.blocks)
+        blocks = {family: _repeated(means[family], X[family]) if family in means else X[family] for family in own}
+        return self._together(name, Features(blocks, _names(X, own)))
+
+    def _together(self, name: str, X: Features) -> Any:
+        return X if isinstance(self.bases_[name], FaceClassifier) else X.matrix
 
     def _learn_means(self, X: Features, rows: Any = slice(None)) -> None:
         """Mean numbers of each family that shares a base, 0 for a sparse one: what stands in where it is left out."""
-        shared = [family for name in self.bases_ if name not in X.blocks for family in members(name, X.blocks)]
-        self.means_ = {family: fit_scaling(X[family][rows], standardize=False)[0] for family in shared}
+        self.means_ = {}
+        for family in (family for name in self.bases_ if name not in X.blocks for family in members(name, X.blocks)):
+            block = X[family][rows]
+            self.means_[family] = fit_scaling(block, standardize=False)[0].astype(block.dtype)
 
     def _shapley(
         self, X: Features, said: Callable[[str, Any], Array], silent: Mapping[str, Array], fused: Callable[[Any], Array]
@@ -118,7 +121,7 @@ class FamilyModels(FaceClassifier):
         said : callable
             What a base, by its name, says of what it reads.
         silent : mapping of str to ndarray
-            What stands for a base that hears none of its families.
+            What stands for the base of one family where that is left out. One of several is asked about their means.
         fused : callable
             Logits of shape (n, n_classes), from what each base says.
         """
@@ -126,11 +129,19 @@ class FamilyModels(FaceClassifier):
 
         def heard(name: str, inside: tuple[str, ...]) -> Array:
             own = tuple(family for family in members(name, self.families_) if family in inside)
-            if own and (name, own) not in known:
+            if not own and name in self.families_:
+                return silent[name]
+            if (name, own) not in known:
                 known[name, own] = said(name, self._read(X, name, own))
-            return known[name, own] if own else silent[name]
+            return known[name, own]
 
         return shapley(list(self.families_), lambda inside: fused({name: heard(name, inside) for name in self.bases_}))
+
+    def _shared_slopes(self, X: Features, name: str, directions: Array) -> dict[str, Slopes]:
+        """Slopes of a fitted base by the families that it reads."""
+        own = members(name, self.families_)
+        read = Features({family: X[family] for family in own}, _names(X, own))
+        return base_slopes(self.bases_[name], read, directions, self.classes_)
 
     def _orders(self, X: Features) -> dict[str, Any]:
         """Columns that make the number of each class, for each family that is passed through; see ``logit_order``."""
@@ -142,7 +153,11 @@ class FamilyModels(FaceClassifier):
 
 def members(name: str, families: Collection[str]) -> tuple[str, ...]:
     """Families that a base of this name reads."""
-    return (name,) if name in families else tuple(name.split("+"))
+    return (name,) if name in families else tuple(str(name).split("+"))
+
+
+def _names(X: Features, families: Collection[str]) -> dict[str, list[str]] | None:
+    return X.names and {family: X.names[family] for family in families if family in X.names}
 
 
 def fit_base(base: Any, X: Any, y: Array, groups: Any) -> Any:

@@ -27,7 +27,8 @@ class Concatenation(FaceClassifier):
     Parameters
     ----------
     estimator : classifier or None, default=None
-        Model of the joined matrix; None for ``LinearSVM(standardize=False)``, which keeps the families' balance.
+        Model of the joined matrix; None for ``LinearSVM(standardize=False)``, which keeps the families' balance. One
+        that standardizes columns undoes it: wide families then count for more.
     standardize : bool, default=True
         Divide each dense column by its standard deviation first. Sparse columns are left as they are.
 
@@ -51,12 +52,16 @@ class Concatenation(FaceClassifier):
         self.estimator = estimator
         self.standardize = standardize
 
+    def _inner(self) -> Any:
+        """A fresh copy of the model of the joined matrix."""
+        return LinearSVM(standardize=False) if self.estimator is None else clone(self.estimator, safe=False)
+
     def _learn(self, X: Features, codes: Array, groups: Any, fusion: Any) -> None:
-        if self.estimator is not None and not hasattr(self.estimator, "fit"):
+        estimator = self._inner()
+        if not hasattr(estimator, "fit"):
             raise InputError(f"Got estimator={self.estimator!r}, expected a classifier or None.")
         scalings = [fit_scaling(block, self.standardize) for block in X.blocks.values()]
         self.mean_, self.scale_ = (np.concatenate(part) for part in zip(*scalings, strict=True))
-        estimator = LinearSVM(standardize=False) if self.estimator is None else clone(self.estimator)
         self.estimator_ = fit_base(estimator, self._joined(X), self.classes_[codes], groups)
 
     def _logits(self, X: Features) -> Array:

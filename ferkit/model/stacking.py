@@ -23,6 +23,7 @@ from ferkit.model.bases import (
     passed_slopes,
 )
 from ferkit.model.calibration import softmax
+from ferkit.model.concatenation import Concatenation
 from ferkit.model.folds import fold_of, out_of_fold
 from ferkit.model.fusion import FULL, WEIGHTS, FusionHead, LinearFusion
 from ferkit.model.linear import LinearSVM
@@ -44,10 +45,11 @@ class Stacking(FamilyModels):
     ----------
     bases : dict of str to classifier or "passthrough", or None, default=None
         Model of each family; a family that is not named gets ``LinearSVM()``. A name such as "hog+lbp" gives several
-        families to one model, which gets them as ``Features`` if it is ferkit's (``Concatenation`` keeps them in
-        balance), else as one matrix. "passthrough" takes a family's numbers as they are, for the logits of a network,
-        each class by the name of its column; columns that are not one for each class take part through the fusion's
-        matrix only. ``calibrate`` of a base, and of what is inside it, is switched off.
+        families to one model. One of ferkit's gets them as ``Features`` (``Concatenation`` keeps them in balance), any
+        other, also a search or a pipeline around one of ferkit's, as one matrix. "passthrough" takes a family's
+        numbers as they are, for the logits of a network, each class by the name of its column; columns that are not
+        one for each class take part through the fusion's matrix only. ``calibrate`` of a base, and of what a
+        ``Concatenation`` gives its matrix to, is switched off.
     final : {"linear", "head"} or classifier, default="linear"
         ``LinearFusion``, ``FusionHead``, or a classifier of your own with ``decision_function``.
     weights : {"full", "family", "equal"}, default="full"
@@ -135,17 +137,23 @@ class Stacking(FamilyModels):
 
     @property
     def bias_(self) -> Array:
-        """Fused logits of a face whose margins are the mean of the fusion rows; shape (n_classes,)."""
+        """Fused logits of a face of which nothing is known; shape (n_classes,).
+
+        Its margins are the mean of the fusion rows; where families share a base, what that says of their mean numbers.
+        """
         check_fitted(self, "final_")
-        zeros = {name: np.zeros((1, width)) for name, width in self.margin_widths_.items()}
-        return self._fused(zeros)[0]
+        said = {name: np.zeros((1, width)) for name, width in self.margin_widths_.items()}
+        for name in (name for name in said if name not in self.families_):
+            means = Features({family: self.means_[family][None] for family in members(name, self.families_)})
+            said[name] = self._said_scaled(name, self._together(name, means))
+        return self._fused(said)[0]
 
     def contributions(self, X: Any) -> Array:
         """What each family adds to the fused logits.
 
-        The Shapley value of each family, where a family that is left out stands at its mean margins. For a linear
-        fusion that is the family's own term; for others it is the mean over all orders in which families can come in.
-        Families that share a base share its margins in the same way: one that is left out stands at its mean numbers.
+        The Shapley value of each family, where a family that is left out stands at its mean margins or, if it shares a
+        base with others, at its mean numbers. For a linear fusion and a base of its own that is the family's own term;
+        for others it is the mean over all orders in which families can come in.
 
         Parameters
         ----------
@@ -163,12 +171,8 @@ class Stacking(FamilyModels):
         """
         check_fitted(self, "final_")
         X = self._check(X, fitting=False)
-
-        def said(name: str, block: Any) -> Array:
-            return self._scaled(Features({name: self._said(name, block)}))[name]
-
         silent = {name: np.zeros((len(X), width)) for name, width in self.margin_widths_.items()}
-        return self._shapley(X, said, silent, self._fused)
+        return self._shapley(X, self._said_scaled, silent, self._fused)
 
     def base_margins(self, X: Any) -> Features:
         """What each base says by itself.
@@ -253,11 +257,7 @@ class Stacking(FamilyModels):
         positive("folds", self.folds, whole=True, least=2)
         y = self.classes_[codes]
         bases = self._bases(X, LinearSVM())
-        for base in bases.values():
-            params = base.get_params() if hasattr(base, "get_params") else {}
-            if uncalibrated := {name: False for name in params if name.rpartition("__")[2] == "calibrate"}:
-                base.set_params(**uncalibrated)
-        self.bases_ = bases
+        self.bases_ = {name: _uncalibrated(base) for name, base in bases.items()}
         self.orders_ = self._orders(X)
         self._check_one_weight_a_family(X)
         if fusion is None:
@@ -298,8 +298,7 @@ class Stacking(FamilyModels):
             if name in self.orders_:
                 inner = {name: passed_slopes(X[name], self.orders_[name], along, self.margin_mean_[own])}
             else:
-                read = Features({family: X[family] for family in members(name, self.families_)})
-                inner = base_slopes(self.bases_[name], read, along, self.classes_)
+                inner = self._shared_slopes(X, name, along)
             for family, slopes in inner.items():
                 found[family] = slopes._replace(exact=slopes.exact and fused[name].exact)
         return {family: found[family] for family in self.families_ if family in found}
@@ -316,6 +315,9 @@ class Stacking(FamilyModels):
         if name in self.orders_:
             return passed(block, self.orders_[name])
         return margins(self.bases_[name], block, self.classes_)
+
+    def _said_scaled(self, name: str, block: Any) -> Array:
+        return np.asarray(self._scaled(Features({name: self._said(name, block)}))[name])
 
     def _margins(self, X: Features) -> Features:
         """What each fitted base says."""
@@ -402,6 +404,15 @@ class Stacking(FamilyModels):
                 labels = self.classes_[missing].tolist()
                 raise InputError(f"Got no {part} rows of {labels}, expected rows of every class in both parts.")
         return mask
+
+
+def _uncalibrated(base: Any) -> Any:
+    """The same base, whose margins are not calibrated."""
+    if isinstance(base, Concatenation):
+        return base.set_params(estimator=_uncalibrated(base._inner()))
+    if hasattr(base, "get_params") and "calibrate" in base.get_params(deep=False):
+        base.set_params(calibrate=False)
+    return base
 
 
 def _span(rows: Array) -> Any:

@@ -12,9 +12,7 @@ from ferkit.errors import InputError, check_fitted
 from ferkit.model.base import Slopes, choice
 from ferkit.model.bases import (
     FamilyModels,
-    base_slopes,
     fit_base,
-    members,
     not_one_a_class,
     passed,
     passed_slopes,
@@ -96,8 +94,8 @@ class Voting(FamilyModels):
         """What each family adds to the logits.
 
         The Shapley value of each family, where a family that is left out holds all classes equally probable. With
-        ``rule="log"`` that is the family's own weighted logarithm. Of families that share a base, one that is left out
-        stands at its mean numbers.
+        ``rule="log"`` that is the family's own weighted logarithm. A family that shares a base with others stands at
+        its mean numbers where it is left out.
 
         Parameters
         ----------
@@ -106,7 +104,8 @@ class Voting(FamilyModels):
         Returns
         -------
         ndarray of shape (n, n_families, n_classes)
-            In the order of ``families_``. Summed over families it is the logits, up to a constant for all classes.
+            In the order of ``families_``. Summed over families it is the logits, up to constants that are the same for
+            every face: one for all classes or, where families share a base, one for each class.
 
         References
         ----------
@@ -124,13 +123,12 @@ class Voting(FamilyModels):
         if self.rule != "log":
             return {}
         found: dict[str, Slopes] = {}
-        for weight, (name, base) in zip(self.weights_, self.bases_.items(), strict=True):
+        for weight, name in zip(self.weights_, self.bases_, strict=True):
             if name in self.orders_:
                 mean = np.zeros(len(self.classes_))
                 found[name] = passed_slopes(X[name], self.orders_[name], weight * directions, mean)
             else:
-                read = Features({family: X[family] for family in members(name, self.families_)})
-                found |= base_slopes(base, read, weight * directions, self.classes_)
+                found |= self._shared_slopes(X, name, weight * directions)
         return {family: found[family] for family in self.families_ if family in found}
 
     def _mixed(self, said: Mapping[str, Array]) -> Array:

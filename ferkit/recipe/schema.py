@@ -282,17 +282,19 @@ class _Check:
         if name == registry.INNER.get(kind):
             return self.model(settings[name], name, settings.where[name], features)
         bases = self.block(settings, name)
-        self.base_names(bases, features)
         return {
-            base: value if value == "passthrough" else self.model(value, f"{name}.{base}", bases.where[base], features)
-            for base, value in bases.items()
+            base: value
+            if value == "passthrough"
+            else self.model(value, f"{name}.{base}", bases.where[base], {key: features[key] for key in families})
+            for (base, value), families in zip(bases.items(), self.families_of(bases, features), strict=True)
         }
 
-    def base_names(self, bases: Block, features: dict[str, Part]) -> None:
-        """Refuse a base of what is no family, nor families joined by "+", and a family in two bases."""
+    def families_of(self, bases: Block, features: dict[str, Part]) -> list[tuple[str, ...]]:
+        """Families of each base, after a look that they are families, and in no other base."""
         from ferkit.model.bases import members
 
         base_of: dict[str, str] = {}
+        found = []
         for base, value in bases.items():
             where, families = bases.where[base], members(base, features)
             if value == "passthrough" and len(families) > 1:
@@ -302,6 +304,8 @@ class _Check:
                 if family in base_of:
                     raise self.fail(where, f"Got {family} in {base_of[family]} and {base}, expected it in one base.")
                 base_of[family] = base
+            found.append(families)
+        return found
 
     def fits_together(self, raw: Block, model: Part, features: dict[str, Part]) -> None:
         where = raw.where["model"]

@@ -34,7 +34,8 @@ def test_nested_models():
 
 
 def test_one_base_for_several_families():
-    text = "features: {hog: {}, lbp: {}}\nmodel: {stacking: {bases: {hog+lbp: {concatenation: {estimator: rbf_svm}}}}}"
+    text = "features: {hog: {}, lbp: {}}\nmodel: {stacking: {bases: {hog+lbp: {concatenation: "
+    text += "{estimator: {rbf_svm: {standardize: false}}}}}}}"
     text += "\nsearch: {params: {model.bases.hog+lbp.estimator.C: [1, 3]}}"
     found = recipe.loads(text)
     pipeline = recipe.build(found)

@@ -81,6 +81,11 @@ def test_what_is_left_out_has_defaults():
             "features: {hog: {}, lbp: {}}\nmodel: {voting: {bases: {hog+lbp: passthrough}}}",
             r"Got hog\+lbp: passthrough, expected a model for several families",
         ),
+        (
+            "features: {hog: {}, lbp: {}, cnn: {}}\n"
+            "model: {stacking: {bases: {hog+lbp: {voting: {bases: {cnn: rbf_svm}}}}}}",
+            r"Got family \(a key of features\) 'cnn', expected one of hog, lbp\.",
+        ),
         ("features: {hog: {}}\nmodel: 3", r"Got model=3"),
         ("features: {hog: {}}", r"Got no model"),
         ("model: linear_svm", r"without features"),
