@@ -137,7 +137,7 @@ class FamilyModels(FaceClassifier):
 
         return shapley(list(self.families_), lambda inside: fused({name: heard(name, inside) for name in self.bases_}))
 
-    def _shared_slopes(self, X: Features, name: str, directions: Array) -> dict[str, Slopes]:
+    def _slopes_of(self, X: Features, name: str, directions: Array) -> dict[str, Slopes]:
         """Slopes of a fitted base by the families that it reads."""
         own = members(name, self.families_)
         read = Features({family: X[family] for family in own}, _names(X, own))

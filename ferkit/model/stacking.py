@@ -298,7 +298,7 @@ class Stacking(FamilyModels):
             if name in self.orders_:
                 inner = {name: passed_slopes(X[name], self.orders_[name], along, self.margin_mean_[own])}
             else:
-                inner = self._shared_slopes(X, name, along)
+                inner = self._slopes_of(X, name, along)
             for family, slopes in inner.items():
                 found[family] = slopes._replace(exact=slopes.exact and fused[name].exact)
         return {family: found[family] for family in self.families_ if family in found}

@@ -128,7 +128,7 @@ class Voting(FamilyModels):
                 mean = np.zeros(len(self.classes_))
                 found[name] = passed_slopes(X[name], self.orders_[name], weight * directions, mean)
             else:
-                found |= self._shared_slopes(X, name, weight * directions)
+                found |= self._slopes_of(X, name, weight * directions)
         return {family: found[family] for family in self.families_ if family in found}
 
     def _mixed(self, said: Mapping[str, Array]) -> Array:
