@@ -34,7 +34,7 @@ Array = NDArray[Any]
 
 
 class Stacking(FamilyModels):
-    """Late fusion: the margins of each family's model are z-scored together and fused by a second model.
+    """Late fusion: the margins of each base are brought to one spread and fused by a second model.
 
     The fusion never learns from margins of rows that a base was fitted on: either ``fit`` is told which rows fit the
     fusion only, or out-of-fold margins are used. The one exception is a class whose rows all lie in one group: without
