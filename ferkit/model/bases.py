@@ -33,6 +33,7 @@ class FamilyModels(FaceClassifier):
     labels: dict[str, str | None] | None = None  # what models have that were saved without it
     bases_: dict[str, Any]
     means_: dict[str, Array]
+    orders_: dict[str, Any]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, with those of the bases as ``base__parameter``."""
@@ -137,8 +138,10 @@ class FamilyModels(FaceClassifier):
 
         return shapley(list(self.families_), lambda inside: fused({name: heard(name, inside) for name in self.bases_}))
 
-    def _slopes_of(self, X: Features, name: str, directions: Array) -> dict[str, Slopes]:
-        """Slopes of a fitted base by the families that it reads."""
+    def _slopes_of(self, X: Features, name: str, directions: Array, mean: Array) -> dict[str, Slopes]:
+        """Slopes of a fitted base by the families that it reads; ``mean`` is that of numbers passed through."""
+        if name in self.orders_:
+            return {name: passed_slopes(X[name], self.orders_[name], directions, mean)}
         own = members(name, self.families_)
         read = Features({family: X[family] for family in own}, _names(X, own))
         return base_slopes(self.bases_[name], read, directions, self.classes_)

@@ -20,7 +20,6 @@ from ferkit.model.bases import (
     members,
     not_one_a_class,
     passed,
-    passed_slopes,
 )
 from ferkit.model.calibration import softmax
 from ferkit.model.concatenation import Concatenation
@@ -295,11 +294,7 @@ class Stacking(FamilyModels):
         found = {}
         for name, own in self._columns().items() if fused else ():
             along = fused[name].values * self.margin_scale_[own]
-            if name in self.orders_:
-                inner = {name: passed_slopes(X[name], self.orders_[name], along, self.margin_mean_[own])}
-            else:
-                inner = self._slopes_of(X, name, along)
-            for family, slopes in inner.items():
+            for family, slopes in self._slopes_of(X, name, along, self.margin_mean_[own]).items():
                 found[family] = slopes._replace(exact=slopes.exact and fused[name].exact)
         return {family: found[family] for family in self.families_ if family in found}
 

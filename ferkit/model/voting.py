@@ -15,7 +15,6 @@ from ferkit.model.bases import (
     fit_base,
     not_one_a_class,
     passed,
-    passed_slopes,
 )
 from ferkit.model.calibration import log_softmax
 from ferkit.model.linear import LinearSVM
@@ -124,11 +123,7 @@ class Voting(FamilyModels):
             return {}
         found: dict[str, Slopes] = {}
         for weight, name in zip(self.weights_, self.bases_, strict=True):
-            if name in self.orders_:
-                mean = np.zeros(len(self.classes_))
-                found[name] = passed_slopes(X[name], self.orders_[name], weight * directions, mean)
-            else:
-                found |= self._slopes_of(X, name, weight * directions)
+            found |= self._slopes_of(X, name, weight * directions, np.zeros(len(self.classes_)))
         return {family: found[family] for family in self.families_ if family in found}
 
     def _mixed(self, said: Mapping[str, Array]) -> Array:
